@@ -1,0 +1,1 @@
+"""Verification alone: what an outsider runs on a laptop without the network."""

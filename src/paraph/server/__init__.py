@@ -1,0 +1,1 @@
+"""The platform, one room per concern; `app.py` alone wires the rooms together."""

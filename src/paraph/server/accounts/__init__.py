@@ -1,0 +1,1 @@
+"""People, their passwords and their access tokens."""

@@ -1,0 +1,1 @@
+"""Partners, agreements, grants and the tokens that partners read with."""

@@ -1,0 +1,1 @@
+"""The Inbox API: what partners call."""

@@ -1,0 +1,1 @@
+"""The outbox of entries, the sequencer and the published log."""

@@ -1,0 +1,1 @@
+"""Rooms, messages and sync: the Matrix Client-Server API for people."""

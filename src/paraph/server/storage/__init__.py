@@ -1,0 +1,1 @@
+"""Where everything durable goes: one `Database`, group commit, versioned migrations."""

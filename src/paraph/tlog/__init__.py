@@ -1,0 +1,1 @@
+"""The transparency log as pure mathematics: no disk, no network, no clock."""
