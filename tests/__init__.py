@@ -1,0 +1,1 @@
+"""The tests of Paraph; a folder for each area of the source."""
