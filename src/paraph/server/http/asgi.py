@@ -1,0 +1,208 @@
+"""The ASGI application: route, bound, authenticate, limit, call, render. Nothing else answers.
+
+Raw ASGI rather than a framework: see docs/adr/0002-one-endpoint-table.md for what was measured.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any, Protocol
+
+import structlog
+
+from paraph.server.http.endpoint import Access, Endpoint, PersonPrincipal, Principal, Reply, Request, api_of
+from paraph.server.http.errors import ApiError, MatrixError, render
+from paraph.server.http.limits import Limiter
+from paraph.server.http.routing import Router
+
+log = structlog.get_logger("paraph.http")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET, POST, PUT, DELETE, OPTIONS"),
+    (b"access-control-allow-headers", b"X-Requested-With, Content-Type, Authorization, DPoP"),
+    (b"access-control-expose-headers", b"Retry-After, WWW-Authenticate"),
+)
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+class Authenticator(Protocol):
+    """Who holds this token? None when nobody does (unknown, expired, logged out, of another kind)."""
+
+    def __call__(self, token: str) -> Awaitable[Principal]:
+        """The principal that `token` speaks for."""
+        ...
+
+
+class Lifespan(Protocol):
+    """What starts and stops with the server."""
+
+    async def start(self) -> None:
+        """Begin background work; raising refuses to start."""
+        ...
+
+    async def stop(self) -> None:
+        """Finish: wake every long poll, flush, close."""
+        ...
+
+
+class Application:
+    """Answers the endpoints of its table, and M_UNRECOGNIZED for everything else."""
+
+    def __init__(
+        self,
+        endpoints: Iterable[Endpoint],
+        authenticators: Mapping[Access, Authenticator],
+        limiter: Limiter,
+        lifespan: Lifespan,
+    ) -> None:
+        self.endpoints = tuple(endpoints)
+        self._router = Router(self.endpoints)
+        self._authenticators = authenticators
+        self._limiter = limiter
+        self._lifespan = lifespan
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope (`http` or `lifespan`)."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._run_lifespan(receive, send)
+
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._lifespan.start()
+        except Exception as error:
+            log.exception("start refused")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._lifespan.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw_path = scope["raw_path"].decode("latin-1").partition("?")[0]
+        try:
+            reply = await self._answer(scope, receive, raw_path)
+        except ApiError as error:
+            body, content_type = render(error, api_of(raw_path))
+            reply = Reply(error.status, body, content_type, error.headers)
+        except Exception:
+            # The path may hold ids but never a secret: tokens travel in headers only.
+            log.exception("request failed", method=scope["method"], path=raw_path)
+            failure = ApiError(500, "M_UNKNOWN", "the platform failed to answer; the failure is logged")
+            body, content_type = render(failure, api_of(raw_path))
+            reply = Reply(500, body, content_type)
+        await send({"type": "http.response.start", "status": reply.status, "headers": _headers(reply)})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    async def _answer(self, scope: Scope, receive: Receive, raw_path: str) -> Reply:
+        method = scope["method"]
+        match = self._router.match("GET" if method == "HEAD" else method, raw_path)
+        if isinstance(match, frozenset):
+            return _unmatched(method, match)
+        endpoint, params = match
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        address = scope["client"][0] if scope["client"] else "unknown"
+        principal = await self._authenticate(endpoint, headers)
+        self._limit(endpoint, principal, address)
+        body = b"" if method in ("GET", "HEAD") else await _read_body(receive, endpoint.max_body)
+        request = Request(method, params, scope["query_string"], headers, body, address, principal)
+        return await endpoint.handler(request)
+
+    async def _authenticate(self, endpoint: Endpoint, headers: list[tuple[bytes, bytes]]) -> Principal:
+        if endpoint.access is Access.PUBLIC:
+            return None
+        token = bearer_token(headers)
+        if token is None:
+            raise ApiError(401, "M_MISSING_TOKEN", "an access token is required", headers=(_CHALLENGE,))
+        principal = await self._authenticators[endpoint.access](token)
+        if principal is None:
+            raise ApiError(
+                401,
+                "M_UNKNOWN_TOKEN",
+                f"this endpoint needs {endpoint.access.value}, and this is not a live one",
+                extra={"soft_logout": False} if endpoint.access is Access.PERSON else None,
+                headers=(_CHALLENGE_INVALID,),
+            )
+        return principal
+
+    def _limit(self, endpoint: Endpoint, principal: Principal, address: str) -> None:
+        if principal is None:
+            name = "public" if endpoint.limit == "default" else endpoint.limit
+            self._limiter.check(name, address)
+        else:
+            key = principal.user_id if isinstance(principal, PersonPrincipal) else str(principal)
+            self._limiter.check(endpoint.limit, key)
+
+
+_CHALLENGE = (b"www-authenticate", b"Bearer")
+_CHALLENGE_INVALID = (b"www-authenticate", b'Bearer error="invalid_token"')
+
+
+def bearer_token(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """The token of the Authorization header (RFC 6750 section 2.1), or None.
+
+    Tokens in the query string are not accepted: they would end up in logs and histories.
+    """
+    for name, value in headers:
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            return value[7:].strip().decode("latin-1")
+    return None
+
+
+def _unmatched(method: str, allowed: frozenset[str]) -> Reply:
+    if method == "OPTIONS":
+        return Reply(204, b"")
+    if not allowed:
+        raise MatrixError(404, "M_UNRECOGNIZED", "no such endpoint")
+    methods = ", ".join(sorted(allowed))
+    raise MatrixError(
+        405,
+        "M_UNRECOGNIZED",
+        f"this endpoint answers {methods}, not {method}",
+        headers=((b"allow", methods.encode()),),
+    )
+
+
+async def _read_body(receive: Receive, max_body: int) -> bytes:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise MatrixError(400, "M_NOT_JSON", "the client went away before its body was complete")
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(body) > max_body:
+            raise _too_large(max_body)
+        return body
+    chunks, size = [body], len(body)
+    while message.get("more_body"):
+        if size > max_body:
+            raise _too_large(max_body)
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise MatrixError(400, "M_NOT_JSON", "the client went away before its body was complete")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+    if size > max_body:
+        raise _too_large(max_body)
+    return b"".join(chunks)
+
+
+def _too_large(max_body: int) -> ApiError:
+    return ApiError(413, "M_TOO_LARGE", f"the body is larger than {max_body} bytes")
+
+
+def _headers(reply: Reply) -> list[tuple[bytes, bytes]]:
+    headers = [
+        (b"content-type", reply.content_type),
+        (b"content-length", b"%d" % len(reply.body)),
+        *_CORS,
+        *reply.headers,
+    ]
+    if not any(name == b"cache-control" for name, _ in reply.headers):
+        headers.append(_NO_STORE)
+    return headers

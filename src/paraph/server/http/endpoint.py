@@ -1,0 +1,186 @@
+"""What an endpoint is: a method, a path, a rule for who may call it, and the function that answers."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeVar
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from paraph.server.http.errors import INBOX, MATRIX, OAUTH, MatrixError
+
+T = TypeVar("T")
+
+DEFAULT_MAX_BODY = 1 << 20
+
+
+class Access(Enum):
+    """Who may call an endpoint. There is no default: each endpoint says."""
+
+    PUBLIC = "anyone"
+    PERSON = "a person's access token"
+    PARTNER = "a partner's access token"
+    OPERATOR = "the operator's admin token"
+
+
+@dataclass(frozen=True, slots=True)
+class PersonPrincipal:
+    """A person calling with one of her devices."""
+
+    user_id: str
+    device_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerPrincipal:
+    """A partner, authenticated by its registered client key."""
+
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorPrincipal:
+    """Whoever holds the admin token of this deployment."""
+
+
+Principal = PersonPrincipal | PartnerPrincipal | OperatorPrincipal | None
+
+
+class Request:
+    """One HTTP request, authenticated and bounded, before its body is parsed.
+
+    `params` are the path's variables, percent-decoded one segment at a time (a room id may hold a slash).
+    """
+
+    __slots__ = ("address", "body", "headers", "method", "params", "principal", "query_string")
+
+    def __init__(
+        self,
+        method: str,
+        params: dict[str, str],
+        query_string: bytes,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+        address: str,
+        principal: Principal,
+    ) -> None:
+        self.method = method
+        self.params = params
+        self.query_string = query_string
+        self.headers = headers
+        self.body = body
+        self.address = address
+        self.principal = principal
+
+    @property
+    def person(self) -> PersonPrincipal:
+        """The calling person; only for endpoints with `Access.PERSON`."""
+        if not isinstance(self.principal, PersonPrincipal):
+            raise TypeError("this endpoint's rule does not name a person")
+        return self.principal
+
+    @property
+    def partner(self) -> PartnerPrincipal:
+        """The calling partner; only for endpoints with `Access.PARTNER`."""
+        if not isinstance(self.principal, PartnerPrincipal):
+            raise TypeError("this endpoint's rule does not name a partner")
+        return self.principal
+
+    def query(self) -> dict[str, str]:
+        """The query parameters; of a repeated name the last counts."""
+        return dict(self.query_pairs())
+
+    def query_pairs(self) -> list[tuple[str, str]]:
+        """The query parameters in order, repeated names kept."""
+        if not self.query_string:
+            return []
+        pairs = (part.partition("=") for part in self.query_string.decode("latin-1").split("&") if part)
+        return [(_unquote(name), _unquote(value)) for name, _, value in pairs]
+
+    def query_int(self, name: str, default: int, lowest: int, highest: int) -> int:
+        """An integer parameter, clamped into [lowest, highest]; raises M_INVALID_PARAM when not a number."""
+        text = self.query().get(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) <= 16):
+            raise MatrixError(400, "M_INVALID_PARAM", f"{name} must be a whole number, not {text[:40]!r}")
+        return min(max(int(text), lowest), highest)
+
+    def header(self, name: bytes) -> str | None:
+        """The first header called `name` (lower case), or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value.decode("latin-1")
+        return None
+
+    def json(self, kind: type[T]) -> T:
+        """The body as `kind`; raises M_NOT_JSON (not JSON) or M_BAD_JSON (JSON of another shape)."""
+        return parse_json(self.body or b"{}", kind)
+
+
+def parse_json(data: bytes, kind: type[T]) -> T:
+    """`data` as `kind`; raises M_NOT_JSON (not JSON at all) or M_BAD_JSON (JSON of another shape)."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        raise MatrixError(400, "M_BAD_JSON", f"the body does not fit: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MatrixError(400, "M_NOT_JSON", f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise MatrixError(400, "M_BAD_JSON", "the body is nested too deeply") from None
+
+
+def _unquote(text: str) -> str:
+    return unquote_plus(text) if "%" in text or "+" in text else text
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: status, body and content type; `headers` come on top."""
+
+    status: int
+    body: bytes
+    content_type: bytes = b"application/json"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    @classmethod
+    def json(cls, value: Any, status: int = 200) -> "Reply":
+        """`value` as JSON."""
+        return cls(status, msgspec.json.encode(value))
+
+
+EMPTY = Reply(200, b"{}")
+
+Handler = Callable[[Request], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One row of the table that is the whole API.
+
+    `path` has `{name}` segments; `limit` names a row of `limits.LIMITS` (per address for public endpoints, per
+    account otherwise); `max_body` is in bytes; `summary` is the sentence that the reference shows.
+    """
+
+    method: str
+    path: str
+    access: Access
+    handler: Handler
+    summary: str
+    limit: str = "default"
+    max_body: int = DEFAULT_MAX_BODY
+
+    @property
+    def api(self) -> str:
+        """Which error shape this endpoint's answers have."""
+        return api_of(self.path)
+
+
+def api_of(path: str) -> str:
+    """The API that a path belongs to, which decides the shape of its errors."""
+    if path.startswith("/inbox/"):
+        return INBOX
+    if path.startswith(("/oauth/", "/.well-known/oauth")):
+        return OAUTH
+    return MATRIX
