@@ -1,0 +1,84 @@
+# The commands that matter: make demo, make test, make check. Each installs what it needs into .venv by itself.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for v in python3.11 python3.12 python3.13 python3; do \
+  $$v -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$v; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ALL_REQUIREMENTS := requirements/main.txt requirements/build.txt requirements/demo.txt requirements/dev.txt
+RUN_REQUIREMENTS := requirements/main.txt requirements/build.txt requirements/demo.txt
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --custom-compile-command 'make lock'
+
+.PHONY: help
+help: ## show this
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1	\2/' | expand -t 20
+
+$(READY).run: $(RUN_REQUIREMENTS) requirements/uv.txt pyproject.toml
+	@echo 'installing into $(VENV) ...'
+	@scripts/install $(VENV) '$(PYTHON)' $(RUN_REQUIREMENTS)
+	@touch $@
+
+$(READY): $(ALL_REQUIREMENTS) requirements/uv.txt pyproject.toml
+	@echo 'installing into $(VENV) (with the tools for development) ...'
+	@scripts/install $(VENV) '$(PYTHON)' $(ALL_REQUIREMENTS)
+	@touch $(READY).run $@
+
+.PHONY: demo
+demo: $(READY).run ## play the main job on a real server; ONCE=1 exits after the story, JSON=1 prints JSON
+	@$(BIN)/paraph demo $(if $(ONCE),--once) $(if $(JSON),--json) $(if $(DATA),--data $(DATA))
+
+.PHONY: test
+test: $(READY) ## every test, on this Python
+	@$(BIN)/pytest -q -n 2 --dist loadfile $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(READY) ## the tests that start no server
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m 'not slow' $(ARGS)
+
+.PHONY: check
+check: $(READY) ## the whole gate: format, lint, types, layers, docs, tests, other Pythons
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-other-pythons
+
+.PHONY: test-other-pythons
+test-other-pythons: $(READY) ## the fast part on Python 3.12 and 3.13 where present
+	@for version in 3.12 3.13; do \
+	  python=$$(command -v python$$version) && $$python -c '' 2>/dev/null \
+	    || { echo "SKIPPED: the fast part on Python $$version (no python$$version here)"; continue; }; \
+	  $(MAKE) --no-print-directory other-python VERSION=$$version OTHER=$$python || exit 1; \
+	done
+
+.PHONY: other-python
+other-python:
+	@echo "the fast part on Python $(VERSION)"
+	@test -e .venv-$(VERSION)/.ready -a .venv-$(VERSION)/.ready -nt requirements/dev.txt \
+	  || scripts/install .venv-$(VERSION) $(OTHER) $(ALL_REQUIREMENTS)
+	@.venv-$(VERSION)/bin/pytest -q -n 2 --dist loadfile -m 'not slow' -p no:cacheprovider
+
+.PHONY: bench
+bench: $(READY) ## what a message costs, beside a bare server in the same run
+	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: soak
+soak: $(READY) ## kill -9 under load, 50 times
+	@PARAPH_KILLS=50 $(BIN)/pytest -q tests/server/test_durability.py --timeout 1800 $(ARGS)
+
+.PHONY: fmt
+fmt: $(READY) ## format the code and apply the safe fixes
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+.PHONY: lock
+lock: $(READY) ## compile requirements/*.in into hashed, pinned requirements/*.txt
+	@for name in main build demo dev uv; do \
+	  $(LOCK) $(if $(UPGRADE),--upgrade) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+
+.PHONY: clean
+clean: ## remove what the other commands made
+	@rm -rf .venv .venv-3.12 .venv-3.13 dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
