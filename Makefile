@@ -58,7 +58,7 @@ test-other-pythons: $(READY) ## the fast part on Python 3.12 and 3.13 where pres
 other-python:
 	@echo "the fast part on Python $(VERSION)"
 	@test -e .venv-$(VERSION)/.ready -a .venv-$(VERSION)/.ready -nt requirements/dev.txt \
-	  || scripts/install .venv-$(VERSION) $(OTHER) $(ALL_REQUIREMENTS)
+	  || { scripts/install .venv-$(VERSION) $(OTHER) $(ALL_REQUIREMENTS) && touch .venv-$(VERSION)/.ready; }
 	@.venv-$(VERSION)/bin/pytest -q -n 2 --dist loadfile -m 'not slow' -p no:cacheprovider
 
 .PHONY: bench
