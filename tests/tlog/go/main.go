@@ -1,0 +1,124 @@
+// Command sumdb judges notes and Merkle proofs with golang.org/x/mod, which shares no code with Paraph.
+//
+// It reads one JSON request on standard input and writes one verdict per question: "" for accepted, else the error.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+type noteQuestion struct {
+	Note  string
+	Vkeys []string
+}
+
+type recordQuestion struct {
+	Proof [][]byte
+	Size  int64
+	Root  []byte
+	Index int64
+	Leaf  []byte
+}
+
+type treeQuestion struct {
+	Proof   [][]byte
+	NewSize int64
+	NewRoot []byte
+	OldSize int64
+	OldRoot []byte
+}
+
+type request struct {
+	Notes   []noteQuestion
+	Records []recordQuestion
+	Trees   []treeQuestion
+	Skey    string
+	Text    string
+}
+
+type answer struct {
+	Notes   []string
+	Records []string
+	Trees   []string
+	Signed  string
+}
+
+func verdict(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func hash(raw []byte) (h tlog.Hash) {
+	if copy(h[:], raw) != tlog.HashSize || len(raw) != tlog.HashSize {
+		panic("a hash is 32 bytes")
+	}
+	return h
+}
+
+func hashes(raw [][]byte) []tlog.Hash {
+	list := make([]tlog.Hash, 0, len(raw))
+	for _, item := range raw {
+		list = append(list, hash(item))
+	}
+	return list
+}
+
+func open(q noteQuestion) error {
+	var known []note.Verifier
+	for _, vkey := range q.Vkeys {
+		verifier, err := note.NewVerifier(vkey)
+		if err != nil {
+			return err
+		}
+		known = append(known, verifier)
+	}
+	_, err := note.Open([]byte(q.Note), note.VerifierList(known...))
+	return err
+}
+
+func sign(skey, text string) (string, error) {
+	signer, err := note.NewSigner(skey)
+	if err != nil {
+		return "", err
+	}
+	signed, err := note.Sign(&note.Note{Text: text}, signer)
+	return string(signed), err
+}
+
+func run() error {
+	var q request
+	if err := json.NewDecoder(os.Stdin).Decode(&q); err != nil {
+		return err
+	}
+	var a answer
+	for _, n := range q.Notes {
+		a.Notes = append(a.Notes, verdict(open(n)))
+	}
+	for _, r := range q.Records {
+		a.Records = append(a.Records, verdict(
+			tlog.CheckRecord(hashes(r.Proof), r.Size, hash(r.Root), r.Index, tlog.RecordHash(r.Leaf))))
+	}
+	for _, t := range q.Trees {
+		a.Trees = append(a.Trees, verdict(
+			tlog.CheckTree(hashes(t.Proof), t.NewSize, hash(t.NewRoot), t.OldSize, hash(t.OldRoot))))
+	}
+	var err error
+	if a.Signed, err = sign(q.Skey, q.Text); err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(a)
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
