@@ -1,0 +1,1 @@
+"""Other people's Matrix clients against a real Paraph server."""
