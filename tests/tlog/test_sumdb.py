@@ -77,7 +77,7 @@ def test_we_open_gos_note(judge: Path) -> None:
 
 def test_go_checks_our_inclusion_proofs(judge: Path) -> None:
     """tlog.CheckRecord takes each true proof and refuses the same for another leaf or root."""
-    true = [
+    true: list[dict[str, Any]] = [
         {
             "Proof": TREE.inclusion_proof(index, size),
             "Size": size,
@@ -98,7 +98,7 @@ def test_go_checks_our_inclusion_proofs(judge: Path) -> None:
 
 def test_go_checks_our_consistency_proofs(judge: Path) -> None:
     """tlog.CheckTree takes each true proof and refuses the same for a forked or later tree."""
-    true = [
+    true: list[dict[str, Any]] = [
         {
             "Proof": TREE.consistency_proof(old, new),
             "NewSize": new,
