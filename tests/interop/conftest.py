@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.interop.device import Device, sign_up
 from tests.interop.nio_party import NioParty
 from tests.interop.olm_machine_party import OlmMachineParty
 from tests.support.server import RunningServer
@@ -107,3 +108,15 @@ async def olm_machine(server: RunningServer, node: str) -> AsyncIterator[StartOl
     yield start
     for party in parties:
         await party.close()
+
+
+@pytest.fixture
+def ann(server: RunningServer) -> Device:
+    """A person of this test's own."""
+    return sign_up(server)
+
+
+@pytest.fixture
+def ben(server: RunningServer) -> Device:
+    """Another person of this test's own."""
+    return sign_up(server)

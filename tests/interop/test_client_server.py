@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -12,49 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.interop.device import CIPHERTEXT, ENCRYPTION, Device, log_in, names, refused, room_of, transactions
 from tests.interop.party import PASSWORD
 from tests.support.server import RunningServer
 
 pytestmark = pytest.mark.slow
-
-ENCRYPTION = {
-    "type": "m.room.encryption",
-    "state_key": "",
-    "content": {"algorithm": "m.megolm.v1.aes-sha2"},
-}
-CIPHERTEXT = {"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgAEnAC", "session_id": "c2Vzc2lvbg"}
-names = (f"walker{n}" for n in itertools.count())
-transactions = (f"txn{n}" for n in itertools.count())
-
-
-class Device:
-    """A logged-in device that speaks plain HTTP."""
-
-    def __init__(self, url: str, account: dict[str, str]) -> None:
-        self.user_id, self.device_id = account["user_id"], account["device_id"]
-        token = {"Authorization": f"Bearer {account['access_token']}"}
-        self.http = httpx.Client(base_url=f"{url}/_matrix/client", headers=token, timeout=30)
-
-    def __call__(self, method: str, path: str, content: Any = None, **query: Any) -> Any:
-        """A request under /v3 that must succeed; returns its JSON."""
-        answer = self.ask(method, path, content, **query)
-        assert answer.status_code == 200, f"{method} {path}: {answer.status_code} {answer.text}"
-        return answer.json()
-
-    def ask(self, method: str, path: str, content: Any = None, **query: Any) -> httpx.Response:
-        """A request under /v3, whatever comes of it."""
-        body = {} if content is None and method in {"POST", "PUT"} else content
-        return self.http.request(method, f"/v3{path}", json=body, params=query)
-
-    def sync(self, since: str | None = None, **query: Any) -> Any:
-        """A sync that does not wait unless told to."""
-        query = {"timeout": 0, **({"since": since} if since else {}), **query}
-        return self("GET", "/sync", **query)
-
-    def send(self, room: str, txn: str | None = None) -> str:
-        """Send an encrypted message; returns its event id."""
-        path = f"/rooms/{room}/send/m.room.encrypted/{txn or next(transactions)}"
-        return str(self("PUT", path, CIPHERTEXT)["event_id"])
 
 
 @pytest.fixture(scope="module")
@@ -62,70 +22,6 @@ def anyone(server: RunningServer) -> Iterator[httpx.Client]:
     """A client without a token."""
     with httpx.Client(base_url=server.url, timeout=30) as client:
         yield client
-
-
-@pytest.fixture
-def ann(server: RunningServer) -> Device:
-    """A person of this test's own."""
-    return sign_up(server)
-
-
-@pytest.fixture
-def ben(server: RunningServer) -> Device:
-    """Another person of this test's own."""
-    return sign_up(server)
-
-
-def sign_up(server: RunningServer) -> Device:
-    """Register in one shot, as clients do where registration is open."""
-    content = {"username": next(names), "password": PASSWORD, "auth": {"type": "m.login.dummy"}}
-    answer = httpx.post(f"{server.url}/_matrix/client/v3/register", json=content, timeout=30)
-    assert answer.status_code == 200, answer.text
-    return Device(server.url, answer.json())
-
-
-def log_in(server: RunningServer, user: str, password: str = PASSWORD) -> httpx.Response:
-    """A login by password."""
-    identifier = {"type": "m.id.user", "user": user}
-    content = {"type": "m.login.password", "identifier": identifier, "password": password}
-    return httpx.post(f"{server.url}/_matrix/client/v3/login", json=content, timeout=30)
-
-
-def room_of(*people: Device) -> str:
-    """A private encrypted room that the first creates and the others have joined."""
-    host, *guests = people
-    invite = [guest.user_id for guest in guests]
-    content = {"preset": "private_chat", "invite": invite, "initial_state": [ENCRYPTION]}
-    room = str(host("POST", "/createRoom", content)["room_id"])
-    for guest in guests:
-        guest("POST", f"/join/{room}")
-    return room
-
-
-def refused(answer: httpx.Response, status: int, errcode: str) -> None:
-    """The answer is this Matrix error."""
-    assert (answer.status_code, answer.json().get("errcode")) == (status, errcode), answer.text
-    assert isinstance(answer.json()["error"], str)
-
-
-def device_keys(device: Device, mark: str = "A") -> dict[str, Any]:
-    """Device keys of the right shape; what they sign is for clients to judge."""
-    keys = {f"{kind}:{device.device_id}": mark * 43 for kind in ("curve25519", "ed25519")}
-    algorithms = ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"]
-    return {
-        "user_id": device.user_id,
-        "device_id": device.device_id,
-        "algorithms": algorithms,
-        "keys": keys,
-        "signatures": {device.user_id: {f"ed25519:{device.device_id}": mark * 86}},
-    }
-
-
-def one_time_keys(device: Device, *ids: str, **extra: Any) -> dict[str, Any]:
-    """Signed one-time (or, with `fallback=True`, fallback) keys of the right shape."""
-    signatures = {device.user_id: {f"ed25519:{device.device_id}": "A" * 86}}
-    key = {f"signed_curve25519:{n}": {"key": f"{n:A<42}A", "signatures": signatures, **extra} for n in ids}
-    return key
 
 
 # --- Before logging in
@@ -470,102 +366,3 @@ def test_devices_have_all_their_fields(ann: Device) -> None:
     (device,) = ann("GET", "/devices")["devices"]
     assert {"device_id", "display_name", "last_seen_ip", "last_seen_ts"} <= set(device)
     assert device["device_id"] == ann.device_id
-
-
-# --- Keys
-
-
-def test_uploaded_keys_are_served(ann: Device, ben: Device) -> None:
-    """Device keys come back as they went up; unknown people are left out; `failures` is always there."""
-    keys = device_keys(ann)
-    counts = ann("POST", "/keys/upload", {"device_keys": keys, "one_time_keys": one_time_keys(ann, "a", "b")})
-    assert counts["one_time_key_counts"]["signed_curve25519"] == 2
-    wanted = {"device_keys": {ann.user_id: [], "@nobody-at-all:localhost": []}}
-    answer = ben("POST", "/keys/query", wanted)
-    assert answer["failures"] == {}
-    served = answer["device_keys"][ann.user_id][ann.device_id]
-    assert {name: served[name] for name in keys} == keys
-    assert not answer["device_keys"].get("@nobody-at-all:localhost")
-
-
-def test_one_time_keys_are_handed_out_once(ann: Device, ben: Device) -> None:
-    """Two claims, two keys; then the fallback key again and again; then sync reports it used."""
-    content = {"device_keys": device_keys(ann), "one_time_keys": one_time_keys(ann, "a", "b")}
-    fallback = one_time_keys(ann, "f", fallback=True)
-    ann("POST", "/keys/upload", {**content, "fallback_keys": fallback})
-    first = ann.sync()
-    assert first["device_one_time_keys_count"]["signed_curve25519"] == 2
-    assert first["device_unused_fallback_key_types"] == ["signed_curve25519"]
-    claim = {"one_time_keys": {ann.user_id: {ann.device_id: "signed_curve25519"}}}
-    claimed = [ben("POST", "/keys/claim", claim) for _ in range(4)]
-    assert all(answer["failures"] == {} for answer in claimed)
-    keys = [answer["one_time_keys"][ann.user_id][ann.device_id] for answer in claimed]
-    assert {next(iter(key)) for key in keys[:2]} == {"signed_curve25519:a", "signed_curve25519:b"}
-    assert keys[2:] == [fallback, fallback]
-    answer = ann.sync()
-    assert answer["device_one_time_keys_count"].get("signed_curve25519", 0) == 0
-    assert answer["device_unused_fallback_key_types"] == []
-
-
-def test_key_changes_are_announced(ann: Device, ben: Device) -> None:
-    """New keys of a person in a common room show in `device_lists.changed` and in `/keys/changes`."""
-    room = room_of(ann, ben)
-    since = ben.sync()["next_batch"]
-    ann("POST", "/keys/upload", {"device_keys": device_keys(ann)})
-    answer = ben.sync(since)
-    assert ann.user_id in answer["device_lists"]["changed"]
-    changes = ben("GET", "/keys/changes", **{"from": since, "to": answer["next_batch"]})
-    assert ann.user_id in changes["changed"]
-    ann("POST", f"/rooms/{room}/leave")
-    assert ann.user_id in ben.sync(answer["next_batch"])["device_lists"]["left"]
-
-
-def test_cross_signing_keys_need_no_password_at_first(ann: Device, ben: Device) -> None:
-    """The first identity is taken as it is; another one asks for authentication."""
-    room_of(ann, ben)
-
-    def identity(seed: int) -> dict[str, Any]:
-        public = base64.b64encode(bytes([seed] * 32)).decode().rstrip("=")
-        keys = {f"ed25519:{public}": public}
-        return {"master_key": {"user_id": ann.user_id, "usage": ["master"], "keys": keys}}
-
-    since = ben.sync()["next_batch"]
-    ann("POST", "/keys/device_signing/upload", identity(1))
-    assert ann.user_id in ben.sync(since)["device_lists"]["changed"]
-    answer = ben("POST", "/keys/query", {"device_keys": {ann.user_id: []}})
-    assert answer["master_keys"][ann.user_id]["keys"] == identity(1)["master_key"]["keys"]
-    again = ann.ask("POST", "/keys/device_signing/upload", identity(2))
-    assert again.status_code == 401
-    assert again.json()["flows"]
-
-
-def test_to_device_messages_come_once(server: RunningServer, ann: Device, ben: Device) -> None:
-    """They come again until the next sync token acknowledges them, and never after that."""
-    room_of(ann, ben)
-    since = ben.sync()["next_batch"]
-    content = {"messages": {ben.user_id: {ben.device_id: {"n": 1}}}}
-    for _ in range(2):
-        assert ann("PUT", "/sendToDevice/org.example.ping/same", content) == {}
-    first = ben.sync(since)
-    expected = [{"type": "org.example.ping", "sender": ann.user_id, "content": {"n": 1}}]
-    assert first["to_device"]["events"] == expected
-    assert ben.sync(since)["to_device"]["events"] == expected
-    assert not ben.sync(first["next_batch"]).get("to_device", {}).get("events")
-    assert not ben.sync(since).get("to_device", {}).get("events")
-
-
-def test_a_star_reaches_all_devices(server: RunningServer, ann: Device, ben: Device) -> None:
-    """The device id `*` stands for every device of a person."""
-    room_of(ann, ben)
-    second = Device(server.url, log_in(server, ben.user_id).json())
-    content = {"messages": {ben.user_id: {"*": {"n": 2}}}}
-    ann("PUT", f"/sendToDevice/org.example.ping/{next(transactions)}", content)
-    for device in (ben, second):
-        assert [event["content"] for event in device.sync()["to_device"]["events"]] == [{"n": 2}]
-
-
-def test_there_is_no_backup(ann: Device) -> None:
-    """A client that looks for a key backup is told that there is none."""
-    answer = ann.ask("GET", "/room_keys/version")
-    assert answer.status_code == 404
-    assert answer.json()["errcode"] in {"M_NOT_FOUND", "M_UNRECOGNIZED"}
