@@ -86,13 +86,18 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class PartnerAccess:
-    """One live grant as recipients: which partner devices may get keys in which rooms (None: all)."""
+    """One live grant as recipients: which partner devices may get keys in which rooms (None: all but `excluded`)."""
 
     grant_id: str
     user_id: str
     rooms: frozenset[str] | None
     until: int
     devices: tuple[Peer, ...]
+    excluded: frozenset[str] = frozenset()
+
+    def covers(self, room_id: str) -> bool:
+        """Whether keys of this room may go to the partner."""
+        return room_id not in self.excluded and (self.rooms is None or room_id in self.rooms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Tests of what people's devices and partners run."""
