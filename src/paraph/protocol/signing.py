@@ -22,6 +22,18 @@ Signer = Callable[[bytes], str]
 KEY_LENGTH = 32
 SIGNATURE_LENGTH = 64
 
+_FIELD = 2**255 - 19
+_WEAK_Y = frozenset(
+    {
+        0,
+        1,
+        _FIELD - 1,
+        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+    }
+)
+"""The y coordinates of the eight points of small order on edwards25519 (RFC 8032 §5.1)."""
+
 
 class SigningKey:
     """An Ed25519 key pair (RFC 8032)."""
@@ -91,12 +103,24 @@ def verify(document: Mapping[str, Any], entity: str, key_id: str, public_key: st
     signature = _find_signature(document, entity, key_id)
     message = signed_bytes(document)
     try:
-        key = Ed25519PublicKey.from_public_bytes(unb64(public_key, KEY_LENGTH))
+        key = _public_key(unb64(public_key, KEY_LENGTH))
         key.verify(unb64(signature, SIGNATURE_LENGTH), message)
     except Base64Error as error:
         raise SignatureError(f"signature of {entity} under {key_id}: {error}") from error
     except (InvalidSignature, ValueError) as error:
         raise SignatureError(f"signature of {entity} under {key_id} does not match the document") from error
+
+
+def _public_key(data: bytes) -> Ed25519PublicKey:
+    """A public key under which a signature fits one document only.
+
+    Under a point of small order one signature fits many documents, so that its holder could deny any of them;
+    OpenSSL lets such keys through.
+    """
+    y = int.from_bytes(data, "little") % 2**255
+    if y >= _FIELD or y in _WEAK_Y:
+        raise SignatureError("expected an Ed25519 public key of full order in its canonical form")
+    return Ed25519PublicKey.from_public_bytes(data)
 
 
 def _find_signature(document: Mapping[str, Any], entity: str, key_id: str) -> str:
