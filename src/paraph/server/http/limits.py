@@ -24,6 +24,7 @@ LIMITS = {
     "register": Limit(per_second=0.2, burst=20),
     "token": Limit(per_second=2, burst=20),
     "keys": Limit(per_second=20, burst=100),
+    "log": Limit(per_second=200, burst=2000),
 }
 
 MAX_BUCKETS = 100_000

@@ -1,0 +1,116 @@
+"""`log/`: the public files, written so that a crash at any moment leaves only whole files.
+
+Each is written beside its place, synced, renamed, and its directory synced. The temporary name is always the same
+(`<name>.new`), so the repetition after a crash overwrites what was left behind. A tile never changes its bytes.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from paraph.server.ledger.errors import LogStopped
+from paraph.tlog.tiles import Tile
+
+CHECKPOINT = "checkpoint"
+
+
+class LogFolder:
+    """The tlog-tiles files below one directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._durable: set[Path] = set()
+
+    def is_empty(self) -> bool:
+        """Whether no file was ever published here."""
+        return not self.root.is_dir() or not any(path.is_file() for path in self.root.rglob("*"))
+
+    def checkpoint(self) -> bytes | None:
+        """The published checkpoint."""
+        return self.read(CHECKPOINT)
+
+    def read(self, path: str) -> bytes | None:
+        """A public file's bytes, or None. The path must come from `tile_path` or be CHECKPOINT."""
+        try:
+            return (self.root / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def add(self, tiles: Mapping[Tile, bytes]) -> None:
+        """Write tiles and bundles durably; those that are there must be the same. Raises LogStopped if they differ."""
+        places = {self.root / tile.path: data for tile, data in tiles.items()}
+        for directory in {place.parent for place in places}:
+            self._ensure(directory)
+        fresh = {place: data for place, data in places.items() if not _holds(place, data)}
+        for place, data in fresh.items():
+            _write_synced(_beside(place), data)
+        for place in fresh:
+            _beside(place).rename(place)
+        for directory in {place.parent for place in places}:
+            _sync_directory(directory)
+
+    def publish(self, checkpoint: bytes) -> None:
+        """Replace the published checkpoint, atomically and durably."""
+        self._ensure(self.root)
+        place = self.root / CHECKPOINT
+        _write_synced(_beside(place), checkpoint)
+        _beside(place).rename(place)
+        _sync_directory(self.root)
+
+    def prune(self, tiles: Iterable[Tile]) -> None:
+        """Drop the partial tiles of places that are full now (C2SP tlog-tiles, "Partial Tiles")."""
+        for tile in tiles:
+            directory = self.root / f"{tile.path}.p"
+            if tile.is_full and directory.is_dir():
+                shutil.rmtree(directory)
+                self._durable.discard(directory)
+
+    def _ensure(self, directory: Path) -> None:
+        """Make a directory and know, for this process's lifetime, that it survives a power cut."""
+        if directory in self._durable:
+            return
+        if directory != self.root:
+            self._ensure(directory.parent)
+        directory.mkdir(parents=directory == self.root, exist_ok=True)
+        _sync_directory(directory.parent)
+        self._durable.add(directory)
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a key file (mode 0600, in a directory of mode 0700), whole or not at all, durably."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.chmod(0o700)
+    _write_synced(_beside(path), text.encode(), mode=0o600)
+    _beside(path).rename(path)
+    _sync_directory(path.parent)
+
+
+def _beside(place: Path) -> Path:
+    return place.with_name(f"{place.name}.new")
+
+
+def _holds(place: Path, data: bytes) -> bool:
+    try:
+        found = place.read_bytes()
+    except FileNotFoundError:
+        return False
+    if found != data:
+        raise LogStopped(f"{place} was published with other bytes; a tile never changes")
+    return True
+
+
+def _write_synced(path: Path, data: bytes, mode: int = 0o644) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,87 @@
+"""The log over HTTP (docs/protocol.md section 5) and a person's own entries."""
+
+import asyncio
+import re
+
+from paraph.server.http import Access, Endpoint, MatrixError, Reply, Request
+from paraph.server.ledger.files import CHECKPOINT
+from paraph.server.ledger.service import Ledger
+from paraph.server.storage import Database
+from paraph.tlog.tiles import MalformedPath, parse_path
+
+MAX_TIMEOUT_MS = 10_000
+MAX_ENTRIES = 500
+_HASH = re.compile(r"[0-9a-f]{64}")
+# A tile's path has one segment for each three digits of its index, and one more when it is partial: these depths
+# reach a thousand million tiles.
+_TILE_PATHS = tuple("/log/tile/{level}/" + "/".join(f"{{n{at}}}" for at in range(depth)) for depth in range(1, 5))
+_TEXT, _BINARY = b"text/plain; charset=utf-8", b"application/octet-stream"
+_FRESH = ((b"cache-control", b"no-cache"),)
+_IMMUTABLE = ((b"cache-control", b"public, max-age=31536000, immutable"),)
+
+
+def endpoints(ledger: Ledger, database: Database) -> list[Endpoint]:
+    """The endpoints of this room."""
+    handlers = Handlers(ledger, database)
+    return [
+        Endpoint("GET", "/log/checkpoint", Access.PUBLIC, handlers.checkpoint, "The newest signed checkpoint", "log"),
+        *(
+            Endpoint("GET", path, Access.PUBLIC, handlers.tile, "A tile or entry bundle (C2SP tlog-tiles)", "log")
+            for path in _TILE_PATHS
+        ),
+        Endpoint(
+            "GET",
+            "/_paraph/v1/log/leaf/{hash}",
+            Access.PUBLIC,
+            handlers.leaf,
+            "Where a leaf is in the log, once it is under a published checkpoint",
+            "log",
+        ),
+        Endpoint("GET", "/_paraph/v1/entries", Access.PERSON, handlers.entries, "A person's own entries with openings"),
+    ]
+
+
+class Handlers:
+    """Parse, ask the ledger, render."""
+
+    def __init__(self, ledger: Ledger, database: Database) -> None:
+        self._ledger = ledger
+        self._database = database
+
+    async def checkpoint(self, _request: Request) -> Reply:
+        """The newest signed checkpoint; never cached, since its age counts."""
+        data = await asyncio.to_thread(self._ledger.tile_file, CHECKPOINT)
+        if data is None:
+            raise MatrixError(404, "M_NOT_FOUND", "nothing is published yet")
+        return Reply(200, data, _TEXT, _FRESH)
+
+    async def tile(self, request: Request) -> Reply:
+        """A tile or bundle. The path is parsed as a tile's and nothing else, so it cannot lead elsewhere."""
+        path = "tile/" + "/".join(request.params.values())
+        try:
+            tile = parse_path(path)
+        except MalformedPath as error:
+            raise MatrixError(404, "M_NOT_FOUND", str(error)) from None
+        data = await asyncio.to_thread(self._ledger.tile_file, tile.path)
+        if data is None:
+            raise MatrixError(404, "M_NOT_FOUND", f"{tile.path} is not published")
+        return Reply(200, data, _BINARY, _IMMUTABLE)
+
+    async def leaf(self, request: Request) -> Reply:
+        """Index and size of a leaf; waits up to `timeout` milliseconds for a leaf that is recorded already."""
+        text = request.params["hash"]
+        if not _HASH.fullmatch(text):
+            raise MatrixError(400, "M_INVALID_PARAM", "a leaf hash is 64 lower-case hex digits")
+        found = await self._ledger.integrated(bytes.fromhex(text), request.query_int("timeout", 0, 0, MAX_TIMEOUT_MS))
+        if found is None:
+            raise MatrixError(404, "ORG_PARAPH_NOT_INTEGRATED", "no published checkpoint covers this leaf")
+        return Reply.json({"leaf_index": found[0], "size": found[1]})
+
+    async def entries(self, request: Request) -> Reply:
+        """The caller's entries from `from` on; `next` is the `from` that continues."""
+        person = request.person.user_id
+        start = request.query_int("from", 0, 0, 2**53 - 1)
+        limit = request.query_int("limit", 100, 1, MAX_ENTRIES)
+        found = await self._database.read(lambda tx: self._ledger.entries(tx, person, start, limit))
+        following = found[-1].seq + 1 if found else start
+        return Reply.json({"entries": [recorded.rendered for recorded in found], "next": following})

@@ -1,0 +1,141 @@
+"""One batch from staged leaves to a published checkpoint: the same code in normal running and after a crash.
+
+The order is what makes it safe. The batch is fixed on disk (`stage`), then `finish` writes its tiles, moves the signed
+head by compare-and-set, publishes the checkpoint and drops partial tiles. Each step finds what it did before and does
+it again with the same bytes or not at all, so `finish` may be cut off anywhere and repeated.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from paraph.protocol.entry import epoch_leaf
+from paraph.server.ledger.checkpoints import CheckpointStore
+from paraph.server.ledger.edge import LogEdge
+from paraph.server.ledger.errors import LogStopped, StartRefused
+from paraph.server.ledger.files import LogFolder
+from paraph.server.ledger.key import load_log_key
+from paraph.server.ledger.model import Batch, Head
+from paraph.tlog import checkpoint, note
+from paraph.tlog.checkpoint import Checkpoint
+from paraph.tlog.errors import TlogError
+from paraph.tlog.merkle import leaf_hash
+from paraph.tlog.tiles import new_bundles, new_tiles
+
+_shuffle = secrets.SystemRandom().shuffle
+
+
+class Log:
+    """The log's files, its signed head and its key. Not for several threads at once."""
+
+    def __init__(self, checkpoints: CheckpointStore, folder: LogFolder, signer: note.Signer) -> None:
+        self.checkpoints = checkpoints
+        self.folder = folder
+        self._signer = signer
+        self._edge: LogEdge | None = None
+
+    @property
+    def origin(self) -> str:
+        """Origin line of the checkpoints and name of the key."""
+        return self._signer.name
+
+    @property
+    def vkey(self) -> str:
+        """The public key as a signed-note vkey."""
+        return self._signer.vkey
+
+    def head(self) -> Head:
+        """The newest signed tree."""
+        head = self.checkpoints.head()
+        if head is None:
+            raise LogStopped("checkpoints.db has lost its head")
+        return head
+
+    def check(self) -> None:
+        """Compare key, checkpoints.db and log/; raises StartRefused if they do not belong together."""
+        head, verifier = self.head(), self._signer.verifier
+        published = self.folder.checkpoint()
+        try:
+            if head.note:
+                checkpoint.open(head.note, verifier)
+            if published is not None:
+                _check_published(checkpoint.open(published, verifier), head)
+            self._edge = LogEdge.restore(head.size, head.root, self.folder.read)
+        except (TlogError, LogStopped) as error:
+            raise StartRefused(f"the log cannot go on: {error}") from error
+
+    def stage(self, leaves: Sequence[bytes], now: int) -> Batch:
+        """Shuffle the leaves, add the epoch leaf and fix the batch on disk; `now` in ms."""
+        head = self.head()
+        order = list(leaves)
+        _shuffle(order)
+        epoch = epoch_leaf(head.epochs, head.size, None, max(now, head.time))
+        batch = Batch(head.size, (*order, epoch))
+        self.checkpoints.stage(batch)
+        return batch
+
+    def finish(self) -> tuple[Batch, list[bytes]] | None:
+        """Bring the staged batch to its published checkpoint; returns it with its leaf hashes, None if there is none.
+
+        Raises LogStopped if the log must not go on; anything else means: try again.
+        """
+        batch = self.checkpoints.staged()
+        if batch is None:
+            return None
+        hashes = [leaf_hash(leaf) for leaf in batch.leaves]
+        head = self.head()
+        if batch.start == head.size:
+            head = self._extend(head, batch, hashes)
+        elif batch.end != head.size:
+            raise LogStopped(
+                f"the staged batch [{batch.start}, {batch.end}) does not meet the head of size {head.size}"
+            )
+        self.folder.publish(head.note)
+        self.folder.prune([*new_tiles(batch.start, batch.end), *new_bundles(batch.start, batch.end)])
+        return batch, hashes
+
+    def _extend(self, head: Head, batch: Batch, hashes: Sequence[bytes]) -> Head:
+        edge, self._edge = self._edge, None  # appending changes the edge: after a failure it is read back from disk
+        if edge is None or edge.size != head.size:
+            edge = LogEdge.restore(head.size, head.root, self.folder.read)
+        self.folder.add(edge.append(batch.leaves, hashes))
+        signed = checkpoint.sign(Checkpoint(self.origin, edge.size, edge.root()), self._signer)
+        epoch = batch.epoch
+        new = Head(edge.size, edge.root(), epoch.n + 1, epoch.time, signed)
+        self.checkpoints.advance(head, new)
+        self._edge = edge
+        return new
+
+    def close(self) -> None:
+        """Close checkpoints.db."""
+        self.checkpoints.close()
+
+
+def _check_published(published: Checkpoint, head: Head) -> None:
+    if published.size > head.size or (published.size == head.size and published.root != head.root):
+        raise StartRefused(
+            f"log/checkpoint is of size {published.size} and checkpoints.db of size {head.size}, and they disagree:"
+            " an older checkpoints.db was put back, and going on would fork the log"
+        )
+
+
+def open_log(data: Path, origin: str) -> Log:
+    """The log in a data folder (`keys/log.key`, `checkpoints.db`, `log/`), begun if there is none.
+
+    Raises StartRefused if the three do not belong together.
+    """
+    with contextlib.ExitStack() as stack:
+        checkpoints = CheckpointStore(data / "checkpoints.db")
+        stack.callback(checkpoints.close)
+        folder = LogFolder(data / "log")
+        head = checkpoints.head()
+        if head is None and not folder.is_empty():
+            raise StartRefused("log/ has files, but checkpoints.db is missing or empty; bring it back")
+        signer = load_log_key(data / "keys" / "log.key", origin, new_log=head is None or head.size == 0)
+        if head is None:
+            checkpoints.begin()
+        log = Log(checkpoints, folder, signer)
+        log.check()
+        stack.pop_all()
+    return log

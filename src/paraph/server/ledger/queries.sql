@@ -1,0 +1,42 @@
+-- name: log_key
+SELECT k FROM ledger_log_keys WHERE person = :person;
+
+-- name: add_log_key!
+INSERT INTO ledger_log_keys (person, k) VALUES (:person, :k) ON CONFLICT (person) DO NOTHING;
+
+-- name: add_entry!
+INSERT INTO ledger_entries (seq, person, week, label, o1, o2, entry)
+VALUES (:seq, :person, :week, :label, :o1, :o2, :entry);
+
+-- name: entry
+SELECT seq, week, label, o1, o2, entry FROM ledger_entries WHERE seq = :seq;
+
+-- name: entries_of
+SELECT seq, week, label, o1, o2, entry FROM ledger_entries
+WHERE person = :person AND seq >= :from_seq ORDER BY seq LIMIT :limit;
+
+-- name: add_record!
+INSERT INTO ledger_records (seq, partner, kind, record) VALUES (:seq, :partner, :kind, :record);
+
+-- name: records_of
+SELECT record FROM ledger_records WHERE partner = :partner AND kind = :kind ORDER BY seq;
+
+-- name: newest_record
+SELECT record FROM ledger_records WHERE partner = :partner AND kind = :kind ORDER BY seq DESC LIMIT 1;
+
+-- name: add_leaf!
+INSERT INTO ledger_outbox (leaf_hash, position, leaf) VALUES (:leaf_hash, :position, :leaf)
+ON CONFLICT (leaf_hash) DO NOTHING;
+
+-- name: unsequenced
+-- By what is not sequenced yet, never by "after the last one seen": commits need not come in order of position.
+SELECT leaf FROM ledger_outbox WHERE leaf_index IS NULL ORDER BY position LIMIT :limit;
+
+-- name: count_unsequenced
+SELECT count(*) FROM ledger_outbox WHERE leaf_index IS NULL;
+
+-- name: mark_leaf!
+UPDATE ledger_outbox SET leaf_index = :leaf_index WHERE leaf_hash = :leaf_hash AND leaf_index IS NULL;
+
+-- name: leaf_index
+SELECT leaf_index FROM ledger_outbox WHERE leaf_hash = :leaf_hash;

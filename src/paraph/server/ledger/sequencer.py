@@ -1,0 +1,133 @@
+"""The one task that turns waiting leaves into the log, batch by batch."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from paraph.server.ledger import store
+from paraph.server.ledger.errors import LogStopped
+from paraph.server.ledger.log import Log
+from paraph.server.ledger.model import Batch
+from paraph.server.storage import Database
+
+T = TypeVar("T")
+
+logger = structlog.get_logger("paraph.ledger")
+
+MAX_BATCH = 4096
+"""Leaves taken from the outbox for one epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """Seconds: between batches, between epochs of an idle log, and before a failed batch is tried again."""
+
+    interval: float = 0.1
+    heartbeat: float = 240.0
+    retry: float = 1.0
+
+
+class Sequencer:
+    """Takes unsequenced leaves, in batches, through `Log`; file work happens in one thread of its own."""
+
+    def __init__(
+        self,
+        database: Database,
+        log: Log,
+        *,
+        clock: Callable[[], int],
+        on_published: Callable[[Batch, list[bytes]], None],
+        cadence: Cadence,
+    ) -> None:
+        self._database = database
+        self._log = log
+        self._clock = clock
+        self._on_published = on_published
+        self._cadence = cadence
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
+        self._woken = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._unfinished = True  # what is staged may be from before a crash
+        self._last = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self.stopped: LogStopped | None = None
+
+    async def start(self) -> None:
+        """Finish what a crash left, sign a first epoch, and go on in the background. Raises LogStopped or OSError."""
+        if await self.run_batch():
+            self._woken.set()
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Finish the batch at hand, then end."""
+        self._stopping.set()
+        self._woken.set()
+        if self._task is not None:
+            await self._task
+        await self._in_thread(self._log.close)
+        self._thread.shutdown()
+
+    def wake(self) -> None:
+        """Something was recorded."""
+        self._woken.set()
+
+    async def run_batch(self) -> bool:
+        """Finish what is staged; then sequence up to MAX_BATCH waiting leaves and an epoch leaf.
+
+        True if more may wait. Whatever it raises, calling it again goes on where it stopped.
+        """
+        self._last = time.monotonic()
+        if self._unfinished:
+            await self._finish()
+        leaves = await self._database.read(lambda tx: store.unsequenced(tx, MAX_BATCH))
+        self._unfinished = True
+        await self._in_thread(lambda: self._log.stage(leaves, self._clock()))
+        await self._finish()
+        return len(leaves) == MAX_BATCH
+
+    async def _finish(self) -> None:
+        finished = await self._in_thread(self._log.finish)
+        if finished is not None:
+            batch, hashes = finished
+            # The epoch leaf is in no outbox.
+            indexes = list(zip(hashes, range(batch.start, batch.end), strict=True))[:-1]
+            await self._database.write(lambda tx: store.mark(tx, indexes))
+            self._on_published(batch, hashes)
+        self._unfinished = False
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            await self._wait(self._woken, self._cadence.heartbeat - self._since())
+            await self._wait(self._stopping, self._cadence.interval - self._since())
+            if self._stopping.is_set():
+                return
+            self._woken.clear()
+            try:
+                if await self.run_batch():
+                    self._woken.set()
+            except LogStopped as error:
+                self.stopped = error
+                logger.critical("log stopped", reason=str(error))
+                return
+            except Exception:
+                # This batch failed (disk full, I/O error). Nothing is lost: it is tried again.
+                logger.exception("batch failed")
+                self._woken.set()
+                await self._wait(self._stopping, self._cadence.retry)
+
+    def _since(self) -> float:
+        return time.monotonic() - self._last
+
+    async def _wait(self, event: asyncio.Event, seconds: float) -> None:
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), seconds)
+
+    async def _in_thread(self, fn: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, fn)

@@ -1,0 +1,100 @@
+"""The ledger's tables: log keys, entries, public records and the outbox of leaves."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from paraph.protocol.canonical import decode, encode
+from paraph.server.ledger.model import Recorded
+from paraph.server.storage import Row, Transaction, load_sql
+
+# Both dialects share every statement of this room so far.
+sql = load_sql("paraph.server.ledger", "sqlite")
+
+
+def log_key(tx: Transaction, person: str) -> bytes | None:
+    """The person's account log key (32 bytes), if a device of hers enrolled."""
+    row = tx.row(sql.log_key, {"person": person})
+    return None if row is None else bytes(row[0])
+
+
+def add_log_key(tx: Transaction, person: str, k: bytes) -> bool:
+    """Keep the account log key; False if the person has one already."""
+    return tx.run(sql.add_log_key, {"person": person, "k": k}) == 1
+
+
+def add_entry(tx: Transaction, person: str, recorded: Recorded) -> None:
+    """Keep an entry with its openings."""
+    tx.run(
+        sql.add_entry,
+        {
+            "seq": recorded.seq,
+            "person": person,
+            "week": recorded.week,
+            "label": recorded.label,
+            "o1": recorded.o1,
+            "o2": recorded.o2,
+            "entry": encode(recorded.entry).decode(),
+        },
+    )
+
+
+def entry(tx: Transaction, seq: int) -> Recorded | None:
+    """One entry by its sequence number."""
+    row = tx.row(sql.entry, {"seq": seq})
+    return None if row is None else _recorded(row)
+
+
+def entries(tx: Transaction, person: str, from_seq: int, limit: int) -> list[Recorded]:
+    """The person's entries from `from_seq` on, oldest first."""
+    return [_recorded(row) for row in tx.rows(sql.entries_of, {"person": person, "from_seq": from_seq, "limit": limit})]
+
+
+def _recorded(row: Row) -> Recorded:
+    seq, week, label, o1, o2, text = row
+    return Recorded(seq, decode(text.encode()), bytes(o1), bytes(o2), bytes(label), week)
+
+
+def add_record(tx: Transaction, seq: int, record: dict[str, Any]) -> None:
+    """Keep a public record."""
+    tx.run(
+        sql.add_record,
+        {"seq": seq, "partner": record["partner"], "kind": record["kind"], "record": encode(record).decode()},
+    )
+
+
+def records(tx: Transaction, partner: str, kind: str) -> list[dict[str, Any]]:
+    """The public records of one kind about a partner (or `platform`), oldest first."""
+    return [decode(row[0].encode()) for row in tx.rows(sql.records_of, {"partner": partner, "kind": kind})]
+
+
+def newest_record(tx: Transaction, partner: str, kind: str) -> dict[str, Any] | None:
+    """The last public record of one kind about a partner (or `platform`)."""
+    row = tx.row(sql.newest_record, {"partner": partner, "kind": kind})
+    return None if row is None else decode(row[0].encode())
+
+
+def add_leaf(tx: Transaction, leaf_hash: bytes, position: int, leaf: bytes) -> bool:
+    """Queue a leaf for the log; False if the same leaf is there already."""
+    return tx.run(sql.add_leaf, {"leaf_hash": leaf_hash, "position": position, "leaf": leaf}) == 1
+
+
+def unsequenced(tx: Transaction, limit: int) -> list[bytes]:
+    """Leaves that are not under a published checkpoint yet, oldest first."""
+    return [bytes(row[0]) for row in tx.rows(sql.unsequenced, {"limit": limit})]
+
+
+def count_unsequenced(tx: Transaction) -> int:
+    """How many leaves wait."""
+    row = tx.row(sql.count_unsequenced)
+    return 0 if row is None else int(row[0])
+
+
+def mark(tx: Transaction, indexes: Iterable[tuple[bytes, int]]) -> None:
+    """Give leaves (by leaf hash) their index; those that have one keep it, unknown ones are passed over."""
+    tx.run_many(sql.mark_leaf, [{"leaf_hash": leaf_hash, "leaf_index": index} for leaf_hash, index in indexes])
+
+
+def leaf_index(tx: Transaction, leaf_hash: bytes) -> tuple[bool, int | None]:
+    """Whether a leaf is known, and its index once it is under a published checkpoint."""
+    row = tx.row(sql.leaf_index, {"leaf_hash": leaf_hash})
+    return (False, None) if row is None else (True, row[0])
