@@ -22,7 +22,6 @@ from bench.wire import Connection, RefusedError, quoted, request
 CLIENT = "/_matrix/client/v3"
 FILTER = quoted('{"room":{"timeline":{"limit":100},"state":{"lazy_load_members":true}}}')
 SETUP_CONNECTIONS = 4
-DRAIN_SECONDS = 10.0
 NUMBER_DIGITS = 12
 CIPHERTEXT_CHARACTERS = 600
 PASSWORD = "correct horse battery staple"
@@ -88,6 +87,7 @@ class Load:
     port: int
     pairs: list[Pair]
     inflight: int
+    drain_seconds: float = 10.0
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     async def run(self, warm: float, seconds: float, cpu_ms: Callable[[], float]) -> Measured:
@@ -182,7 +182,7 @@ class _Traffic:
     async def drained(self) -> None:
         """Wait until everything accepted has arrived, but not for ever."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with asyncio.timeout(self.load.drain_seconds):
                 while self.accepted - self.delivered:
                     self.arrival.clear()
                     await self.arrival.wait()

@@ -87,7 +87,7 @@ class Result:
         console.print("nothing lost, nothing twice" if not self.lost else f"LOST OR TWICE: {self.lost}")
 
     def _comparison(self) -> Table:
-        table = Table("", "floor", "paraph", "paraph / floor", title=f"median of {len(self.paraph)} rounds")
+        table = Table("", "floor", "paraph", "paraph / floor", title=f"median of rounds: {len(self.paraph)}")
         floor, paraph = medians(self.floor), medians(self.paraph)
         floor["rss_mb"], paraph["rss_mb"] = self.floor_rss_mb, self.paraph_rss_mb
         rows = {

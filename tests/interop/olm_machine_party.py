@@ -77,10 +77,10 @@ class OlmMachineParty(Party):
         return answer
 
     async def close(self) -> None:
-        """End the Node process."""
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.communicate()
+        """End the Node process: it ends with its input."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await asyncio.wait_for(self._process.wait(), ANSWER_WITHIN)
 
     async def _call(self, command: str, **arguments: Any) -> Any:
         assert self._process.stdin is not None
