@@ -3,7 +3,7 @@
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ class Settings:
             raise SettingsError(f"port is {self.port}; expected 0 to 65535")
         if not self.require_encryption and self.profile != "test":
             raise SettingsError("require_encryption = off is for tests only: set profile = test as well")
+
+    def with_port(self, port: int) -> "Settings":
+        """The same settings on the port that was really taken."""
+        return replace(self, port=port)
 
     @property
     def base_url(self) -> str:

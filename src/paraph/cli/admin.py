@@ -1,0 +1,46 @@
+"""The operator's side of the wire: the admin token of a data folder and the server that runs on it."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from paraph.cli.output import fail
+
+Data = Annotated[Path, typer.Option("--data", envvar="PARAPH_DATA", help="The data folder of the running server.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class Admin:
+    """A client of `/_paraph/v1/admin` for the server that runs on a data folder."""
+
+    def __init__(self, data: Path) -> None:
+        try:
+            self.url: str = json.loads((data / "server.json").read_text(encoding="utf-8"))["url"]
+            token = (data / "keys" / "admin-token").read_text(encoding="ascii").strip()
+        except (OSError, ValueError, KeyError):
+            fail(f"no server has run on {data}: start one with `paraph serve --data {data}`, or name another --data")
+        self._http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+
+    def get(self, path: str) -> Any:
+        """GET a path under the server and return its JSON."""
+        return self._call("GET", path, None)
+
+    def post(self, path: str, body: Any) -> Any:
+        """POST JSON to a path under the server and return its JSON."""
+        return self._call("POST", path, body)
+
+    def _call(self, method: str, path: str, body: Any) -> Any:
+        try:
+            answer = self._http.request(method, path, json=body) if body is not None else self._http.get(path)
+        except httpx.TransportError as error:
+            fail(f"the server at {self.url} does not answer ({error}); is it running?")
+        if answer.is_success:
+            return answer.json()
+        try:
+            problem = answer.json()
+        except ValueError:
+            problem = {}
+        return fail(f"{problem.get('error', answer.text[:200])} ({problem.get('errcode', answer.status_code)})")

@@ -1,0 +1,95 @@
+"""The strongest reader we can hand a partner: the whole database, and every key the partner ever received.
+
+Nothing here knows the server's tables. Every text and every blob of every row is searched for Megolm ciphertexts and
+each is tried with each key, so that what stays closed is closed by keys and not by a check in the server.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import vodozemac
+
+MEGOLM = "m.megolm.v1.aes-sha2"
+
+
+@dataclass(frozen=True, slots=True)
+class Ciphertext:
+    """One encrypted message as the database holds it."""
+
+    session_id: str
+    ciphertext: str
+
+
+def database_values(data: Path) -> Iterator[str]:
+    """Every text of every row of every table of every database under `data`; blobs are read as UTF-8 where they are."""
+    for file in sorted(data.glob("**/*.db")):
+        connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+        try:
+            names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            for name in names:
+                for row in connection.execute(f'SELECT * FROM "{name}"'):  # noqa: S608 (names come from the schema)
+                    yield from _texts(row)
+        finally:
+            connection.close()
+
+
+def _texts(row: tuple[Any, ...]) -> Iterator[str]:
+    for value in row:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, bytes):
+            yield value.decode(errors="replace")
+
+
+def ciphertexts(data: Path) -> list[Ciphertext]:
+    """Every distinct Megolm ciphertext in the databases under `data`."""
+    found: dict[Ciphertext, None] = {}
+    for text in database_values(data):
+        if MEGOLM in text:
+            try:
+                found.update(dict.fromkeys(_encrypted(json.loads(text))))
+            except ValueError:
+                continue
+    return list(found)
+
+
+def _encrypted(value: Any) -> Iterator[Ciphertext]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _encrypted(item)
+    elif isinstance(value, dict):
+        if value.get("algorithm") == MEGOLM and isinstance(value.get("ciphertext"), str):
+            yield Ciphertext(str(value.get("session_id")), value["ciphertext"])
+        for item in value.values():
+            yield from _encrypted(item)
+
+
+def open_all(messages: Iterable[Ciphertext], keys: Iterable[str]) -> list[str]:
+    """The bodies that `keys` (exported Megolm session keys, base64) open; every key is tried on every message."""
+    sessions = [vodozemac.InboundGroupSession.import_session(vodozemac.ExportedSessionKey(key)) for key in keys]
+    return [body for message in messages for body in [_open(message, sessions)] if body is not None]
+
+
+def _open(message: Ciphertext, sessions: list[vodozemac.InboundGroupSession]) -> str | None:
+    megolm = vodozemac.MegolmMessage.from_base64(message.ciphertext)
+    for session in sessions:
+        try:
+            plaintext = session.decrypt(megolm).plaintext
+        except vodozemac.MegolmDecryptionException:
+            continue
+        return str(json.loads(plaintext)["content"].get("body", ""))
+    return None
+
+
+def plaintexts(data: Path, bodies: Iterable[str]) -> list[str]:
+    """Which of `bodies` stand readable in the databases under `data`: what any holder of the database can read."""
+    haystack = "\n".join(_unescaped(text) for text in database_values(data))
+    return [body for body in bodies if body in haystack]
+
+
+def _unescaped(text: str) -> str:
+    return text.replace('\\"', '"')

@@ -1,0 +1,43 @@
+"""The `paraph` command and its subcommands."""
+
+from typing import Annotated
+
+import typer
+
+from paraph import __version__
+from paraph.cli import agreement, demo, log, partner, serve, user
+
+app = typer.Typer(
+    name="paraph",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="Private messaging with an Inbox API whose every promise can be checked.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"paraph {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Private messaging with an Inbox API whose every promise can be checked."""
+
+
+app.command()(serve.serve)
+app.command()(demo.command)
+app.add_typer(user.app, name="user")
+app.add_typer(partner.app, name="partner")
+app.add_typer(agreement.app, name="agreement")
+app.add_typer(log.app, name="log")
+
+
+def main() -> None:
+    """Entry point of the `paraph` script."""
+    app()

@@ -1,0 +1,77 @@
+"""`paraph serve`: the platform, in one process."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paraph.cli.output import err, fail
+
+
+def serve(
+    data: Annotated[Path | None, typer.Option(help="Folder for databases, keys and the public log.")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one.")] = None,
+    bind: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    server_name: Annotated[str | None, typer.Option(help="What follows the colon in user ids.")] = None,
+    registration: Annotated[str | None, typer.Option(help="open, token or closed.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file [default: paraph.toml if there].")] = None,
+) -> None:
+    """Run the platform. Every setting has a default, a line in paraph.toml and a PARAPH_* variable.
+
+    Example: paraph serve --data ./data --port 8008 --registration open
+    """
+    from paraph.server.config import SettingsError, load
+
+    try:
+        settings = load(config, data=data, port=port, bind=bind, server_name=server_name, registration=registration)
+    except SettingsError as error:
+        fail(str(error), status=2)
+    run(settings)
+
+
+def run(settings: object) -> None:
+    """Listen, write `server.json` into the data folder, and serve until stopped."""
+    import socket
+
+    import uvicorn
+
+    from paraph.server import app
+    from paraph.server.config import Settings
+
+    if not isinstance(settings, Settings):
+        raise TypeError("settings expected")
+    try:
+        listener = socket.create_server((settings.bind, settings.port), backlog=2048, reuse_port=False)
+    except OSError as error:
+        fail(f"cannot listen on {settings.bind}:{settings.port}: {error.strerror or error}")
+    settings = settings.with_port(listener.getsockname()[1])
+    try:
+        server = app.build(settings)
+    except app.REFUSALS as error:
+        fail(str(error))
+    _write_server_file(settings.data, settings.base_url)
+    err.print(f"[bold]paraph[/] serves {settings.server_name} at {settings.base_url}, data in {settings.data}")
+    config = uvicorn.Config(
+        server.application,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        ws="none",
+        access_log=False,
+        server_header=False,
+        log_level="warning",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+    )
+    process = uvicorn.Server(config)
+    process.run(sockets=[listener])
+    if not process.started:
+        raise typer.Exit(1)
+
+
+def _write_server_file(data: Path, url: str) -> None:
+    partial = data / f"server.json.{os.getpid()}"
+    partial.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n", encoding="utf-8")
+    partial.replace(data / "server.json")
