@@ -8,6 +8,8 @@ import binascii
 
 from paraph.protocol.errors import Base64Error
 
+__all__ = ["Base64Error", "b64", "b64url", "unb64", "unb64url"]
+
 
 def b64(data: bytes) -> str:
     """Unpadded standard base64."""

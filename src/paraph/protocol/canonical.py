@@ -15,6 +15,8 @@ import msgspec
 
 from paraph.protocol.errors import CanonicalJsonError
 
+__all__ = ["MAX_DEPTH", "MAX_INTEGER", "CanonicalJsonError", "decode", "decode_canonical", "encode"]
+
 MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 64
 

@@ -53,7 +53,7 @@ TEMPLATE = ConsentTemplate(
         "Who sees it: the people in these conversations see that $name may read your words there, and until when. "
         "Each access through the platform is recorded, and you can list all of them.",
         "You can pause, narrow or end this permission at any time, without giving a reason. From then on the "
-        "platform hands out nothing more, and your devices use new keys before your next message.",
+        "platform hands out no more than you still allow, and your devices use new keys before your next message.",
         "What cannot be taken back: $name can keep and copy what it has been able to open before the end. The "
         "purposes and the time of keeping are promises by $name; no technique enforces them. Nobody can prove what "
         "happens outside the platform. Whether or not you agree, the platform itself sees who talks with whom and "

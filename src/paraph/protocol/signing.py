@@ -16,6 +16,18 @@ from paraph.protocol.base64 import b64, b64url, unb64
 from paraph.protocol.canonical import encode
 from paraph.protocol.errors import Base64Error, SignatureError
 
+__all__ = [
+    "KEY_LENGTH",
+    "SIGNATURE_LENGTH",
+    "SignatureError",
+    "Signer",
+    "SigningKey",
+    "document_hash",
+    "sign",
+    "signed_bytes",
+    "verify",
+]
+
 Signer = Callable[[bytes], str]
 """Makes the unpadded base64 Ed25519 signature of a message."""
 
