@@ -1,0 +1,75 @@
+"""Errors of accounts beyond the common ones."""
+
+import secrets
+from collections.abc import Sequence
+from functools import wraps
+from typing import Any
+
+from paraph.server.http import MatrixError, Reply, Request
+from paraph.server.http.endpoint import Handler
+
+
+class InteractiveAuth(MatrixError):
+    """The caller has to authenticate again (Client-Server API, "User-Interactive Authentication API").
+
+    Every flow here has a single stage, so nothing needs to be remembered between its two requests: `session` is an
+    opaque word that the client repeats. `error` is set once an attempt failed.
+    """
+
+    def __init__(self, stage: str, *, session: str | None = None, error: str | None = None) -> None:
+        super().__init__(
+            401,
+            "M_FORBIDDEN",
+            error or f"this request needs the stage {stage}",
+            extra={
+                "session": session or secrets.token_urlsafe(18),
+                "flows": [{"stages": [stage]}],
+                "params": {},
+                "completed": [],
+            },
+        )
+        self.failed = error is not None
+
+    def reply(self) -> Reply:
+        """The answer. A first one must not carry `errcode`: clients show that as a failed attempt."""
+        failure: dict[str, Any] = {"errcode": self.code, "error": self.message} if self.failed else {}
+        return Reply.json(failure | self.extra, 401)
+
+
+def interactive(handler: Handler) -> Handler:
+    """Wrap the handler of an endpoint with interactive authentication, so that its 401 has the shape clients know."""
+
+    @wraps(handler)
+    async def answer(request: Request) -> Reply:
+        try:
+            return await handler(request)
+        except InteractiveAuth as needed:
+            return needed.reply()
+
+    return answer
+
+
+class BadLogin(MatrixError):
+    """Name or password is wrong; which of them is not said."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "M_FORBIDDEN", "the user name or the password is wrong")
+
+
+class UserInUse(MatrixError):
+    """Somebody has this name already."""
+
+    def __init__(self) -> None:
+        super().__init__(400, "M_USER_IN_USE", "this user name is taken")
+
+
+class RegistrationClosed(MatrixError):
+    """The operator makes the accounts here."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "M_FORBIDDEN", "registration is closed on this server: ask its operator for an account")
+
+
+def missing(names: Sequence[str]) -> MatrixError:
+    """The body lacks what the request needs."""
+    return MatrixError(400, "M_MISSING_PARAM", f"the body lacks {', '.join(names)}")
