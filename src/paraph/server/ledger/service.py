@@ -1,6 +1,7 @@
 """The ledger: what other rooms record in their own transactions, and the log that it ends up in."""
 
 import asyncio
+import functools
 import hmac
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -213,6 +214,7 @@ def _resolve(future: "asyncio.Future[tuple[int, int] | None]", result: tuple[int
         future.set_result(result)
 
 
+@functools.lru_cache(maxsize=4096)
 def _label(k: bytes, kind: str, week: int, grant_id: str | None) -> bytes:
     if kind not in protocol.ACCESS_KINDS:
         return protocol.account_label(k, week)
