@@ -1,0 +1,120 @@
+"""`paraph log`: check a published log without believing anybody, offline from a folder or over HTTP."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from paraph.audit.errors import LogError
+from paraph.audit.replay import ReplayReport, replay
+from paraph.audit.sources import DirectorySource, Fetch
+from paraph.cli.admin import AsJson
+from paraph.cli.output import emit_json, err, fail, out
+from paraph.tlog.errors import TlogError
+
+app = typer.Typer(no_args_is_help=True, help="Verify the public log. Needs no account and trusts no server.")
+
+
+@app.callback()
+def root() -> None:
+    """Verify the public log. Needs no account and trusts no server."""
+
+
+@app.command()
+def verify(
+    log: Annotated[str, typer.Argument(help="The log's folder (DATA/log) or its URL (https://…/log).")],
+    vkey: Annotated[str, typer.Option("--key", help="The log's public key, as you were given it.")],
+    older: Annotated[
+        Path | None, typer.Option(help="A checkpoint kept from before: the log must begin with it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a whole log against its key: every entry, every tile, every epoch, the signed root.
+
+    Exit status 0: the log holds together. 1: it does not, and the first wrong file or leaf is named.
+
+    Example: paraph log verify ./data/log --key "localhost/log+0a1b2c3d+AX…"
+    """
+    fetch, listing = _source(log)
+    try:
+        kept = older.read_bytes() if older else None
+        report = _with_progress(
+            lambda progress: replay(fetch, vkey, older=kept, listing=listing, progress=progress), hidden=as_json
+        )
+    except (LogError, TlogError, OSError) as error:
+        _refuse(error, as_json=as_json)
+    _tell(report, as_json=as_json)
+
+
+def _source(log: str) -> tuple[Fetch, list[str]]:
+    if log.startswith(("http://", "https://")):
+        return http_source(log), []
+    source = DirectorySource(Path(log))
+    return source, list(source.paths())
+
+
+def http_source(url: str) -> Fetch:
+    """A source that reads a log's files over HTTP; raises FileNotFoundError for 404 and OSError for other failures."""
+    client = httpx.Client(timeout=30)
+
+    def fetch(path: str) -> bytes:
+        try:
+            answer = client.get(f"{url.rstrip('/')}/{path}")
+        except httpx.TransportError as error:
+            raise OSError(f"{url} does not answer: {error}") from error
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise FileNotFoundError(path)
+        if not answer.is_success:
+            raise OSError(f"{path}: the server answered {answer.status_code}")
+        return answer.content
+
+    return fetch
+
+
+def _with_progress(work: Callable[[Callable[[int, int], None]], ReplayReport], *, hidden: bool) -> ReplayReport:
+    columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=hidden) as bar:
+        task = bar.add_task("leaves", total=None)
+        return work(lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def _refuse(error: Exception, *, as_json: bool) -> None:
+    message = error.diagnostics() if isinstance(error, LogError) else str(error)
+    if as_json:
+        emit_json({"verified": False, "kind": type(error).__name__, "error": message})
+        raise typer.Exit(1)
+    fail(f"[bold]NOT VERIFIED[/]: {message}")
+
+
+def _tell(report: ReplayReport, *, as_json: bool) -> None:
+    if as_json:
+        emit_json(summary(report))
+        return
+    closed = datetime.fromtimestamp(report.last_epoch.time / 1000, UTC)
+    out.print(f"[bold green]verified[/] {report.checkpoint.origin}: {report.checkpoint.size} records and epochs")
+    for kind, count in sorted(report.kinds.items()):
+        out.print(f"  {count:>8}  {kind}")
+    out.print(f"  newest epoch {report.last_epoch.n}, closed {closed:%Y-%m-%d %H:%M:%S} UTC")
+    if report.older is not None:
+        out.print(f"  begins with the checkpoint of size {report.older.size} that you kept")
+    for path in report.unchecked:
+        out.print(f"  [yellow]not covered by this checkpoint:[/] {path}")
+
+
+def summary(report: ReplayReport) -> dict[str, Any]:
+    """What a replay found, as JSON-able values."""
+    return {
+        "verified": True,
+        "origin": report.checkpoint.origin,
+        "size": report.checkpoint.size,
+        "root": report.checkpoint.root.hex(),
+        "kinds": dict(report.kinds),
+        "epoch": {"n": report.last_epoch.n, "time": report.last_epoch.time},
+        "files_compared": report.compared,
+        "begins_with": report.older.size if report.older else None,
+        "not_covered": list(report.unchecked),
+    }
