@@ -88,7 +88,7 @@ PARTNER_KINDS = frozenset({"agreement", "agreement-ended", "partner-device", "pa
 
 
 class _Partner:
-    """Verifies the leaves of one partner under the operator's key and the master key of the partner's first agreement."""
+    """Verifies the leaves of one partner, under the operator's key and the master key of its first agreement."""
 
     def __init__(
         self, partner: str, server_name: str, operator_key: str, kinds: Mapping[str, list[tuple[int, PublicLeaf]]]
@@ -102,8 +102,13 @@ class _Partner:
         }
 
     def records(self) -> PartnerRecords:
+        agreements, devices = self._agreements(), self._devices()
         return PartnerRecords(
-            self._partner, self._agreements(), self._endings(), self._devices(), self._device_endings()
+            partner=self._partner,
+            agreements=tuple(agreements),
+            endings=tuple(self._endings(agreements)),
+            devices=tuple(devices),
+            device_endings=tuple(self._device_endings(devices)),
         )
 
     def _master_key(self) -> str:
@@ -115,17 +120,17 @@ class _Partner:
         where = min(index for leaves in self._kinds.values() for index, _ in leaves)
         raise BadRecord(f"leaf {where}", f"a first agreement with {self._partner} in the log", "none")
 
-    def _agreements(self) -> tuple[Record[Agreement], ...]:
+    def _agreements(self) -> list[Record[Agreement]]:
         found = self._verified("agreement", lambda document: verify_agreement(document, **self._known))
         found.sort(key=lambda record: record.document.version)
         for before, after in pairwise(found):
             with _naming(after.index):
                 check_successor(before.document, after.document)
-        return tuple(found)
+        return found
 
-    def _endings(self) -> tuple[Record[AgreementEnded], ...]:
+    def _endings(self, agreements: list[Record[Agreement]]) -> list[Record[AgreementEnded]]:
         found = self._verified("agreement-ended", lambda document: verify_agreement_ended(document, **self._known))
-        known = {(record.document.version, record.document.hash) for record in self._agreements()}
+        known = {(record.document.version, record.document.hash) for record in agreements}
         for record in found:
             if (record.document.version, record.document.agreement_hash) not in known:
                 raise BadRecord(
@@ -133,23 +138,23 @@ class _Partner:
                     "the ending of an agreement in the log",
                     f"that of version {record.document.version} with hash {record.document.agreement_hash}",
                 )
-        return tuple(found)
+        return found
 
-    def _devices(self) -> tuple[Record[PartnerDevice], ...]:
+    def _devices(self) -> list[Record[PartnerDevice]]:
         known = {name: key for name, key in self._known.items() if name != "operator_key"}
-        return tuple(self._verified("partner-device", lambda document: verify_partner_device(document, **known)))
+        return self._verified("partner-device", lambda document: verify_partner_device(document, **known))
 
-    def _device_endings(self) -> tuple[Record[PartnerDeviceEnded], ...]:
+    def _device_endings(self, devices: list[Record[PartnerDevice]]) -> list[Record[PartnerDeviceEnded]]:
         found = self._verified(
             "partner-device-ended", lambda document: verify_partner_device_ended(document, **self._known)
         )
-        known = {record.document.device_id for record in self._devices()}
+        known = {record.document.device_id for record in devices}
         for record in found:
             if record.document.device_id not in known:
                 raise BadRecord(
                     f"leaf {record.index}", "the ending of a device in the log", f"that of {record.document.device_id}"
                 )
-        return tuple(found)
+        return found
 
     def _verified(self, kind: str, verify: Callable[[Mapping[str, Any]], DocumentT]) -> list[Record[DocumentT]]:
         """Verify every leaf of a kind, which must speak of the partner under whose name it stands."""
