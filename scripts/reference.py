@@ -1,0 +1,133 @@
+"""Writes the pages that are made from the code: docs/settings.md and docs/reference/endpoints.md.
+
+python -m scripts.reference            write both pages
+python -m scripts.reference --check    write nothing; exit 1 and name the pages that are out of date
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from paraph.server.config import Settings, describe
+from paraph.server.http import Access, Endpoint
+from paraph.server.http.limits import LIMITS
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = ROOT / "docs" / "settings.md"
+ENDPOINTS = ROOT / "docs" / "reference" / "endpoints.md"
+_MADE = "<!-- Made by `python -m scripts.reference` from the code. Edit the code, not this page. -->\n"
+
+_SETTINGS_INTRO = """
+Every setting has a default; `paraph serve` starts with none of them set. A setting is read from `paraph.toml` in the
+working directory (or the file given with `--config`), then from its environment variable, then from the command line;
+the later wins. An unknown name in the file, or a value that does not fit, stops the start with a message.
+`paraph serve --help` lists the settings that are command-line options too.
+"""
+
+_SETTINGS_EXAMPLE = """
+An example of `paraph.toml`:
+
+```toml
+server_name = "chat.example.org"
+data = "/var/lib/paraph"
+public_url = "https://chat.example.org"
+registration = "token"
+```
+
+Paraph itself speaks plain HTTP and listens on 127.0.0.1. To serve other machines, put a reverse proxy with TLS in front
+and name its address as `public_url`. The proxy must pass paths on undecoded: identifiers may hold `%2F`.
+"""
+
+_ENDPOINTS_INTRO = """
+This is the whole API: the server answers these endpoints and no others (`404 M_UNRECOGNIZED`). The formats are in
+[protocol.md](../protocol.md) and, for `/_matrix`, in the Matrix Client-Server specification. *Who* is checked before
+anything else is read. *Limit* names a row of the table at the end.
+"""
+
+_SECTIONS = (
+    ("The operator", ("/_paraph/v1/admin/",)),
+    ("People: what Paraph adds", ("/_paraph/",)),
+    ("Partners", ("/inbox/", "/oauth/", "/.well-known/oauth")),
+    ("The public log", ("/log/",)),
+    ("People: the Matrix Client-Server API", ("/",)),
+)
+
+
+def settings_page() -> str:
+    """docs/settings.md."""
+    rows = [
+        (f"`{row['name']}`", f"`{row['variable']}`", _code(row["default"]), row["choices"], row["meaning"])
+        for row in describe()
+    ]
+    table = _table(("setting", "variable", "default", "choices", "meaning"), rows)
+    return f"{_MADE}# Settings\n{_SETTINGS_INTRO}\n{table}{_SETTINGS_EXAMPLE}"
+
+
+def endpoints_page(endpoints: Sequence[Endpoint]) -> str:
+    """docs/reference/endpoints.md for the endpoints of an application."""
+    parts = [f"{_MADE}# Endpoints\n{_ENDPOINTS_INTRO}"]
+    left = sorted(endpoints, key=lambda endpoint: (endpoint.path, endpoint.method))
+    for title, prefixes in _SECTIONS:
+        rows = [_row(endpoint) for endpoint in left if endpoint.path.startswith(prefixes)]
+        left = [endpoint for endpoint in left if not endpoint.path.startswith(prefixes)]
+        if rows:
+            parts.append(f"## {title}\n\n{_table(('method', 'path', 'who', 'limit', 'what it does'), rows)}")
+    return "\n".join([*parts, _limits()])
+
+
+def table() -> tuple[Endpoint, ...]:
+    """The endpoints of the real application, built on an empty data folder."""
+    from paraph.server.app import build
+
+    with tempfile.TemporaryDirectory(prefix="paraph-reference-") as data:
+        return build(Settings(data=Path(data))).application.endpoints
+
+
+def _row(endpoint: Endpoint) -> tuple[str, ...]:
+    return (endpoint.method, f"`{endpoint.path}`", endpoint.access.value, limit_name(endpoint), endpoint.summary)
+
+
+def limit_name(endpoint: Endpoint) -> str:
+    """The row of `LIMITS` that bounds an endpoint."""
+    return "public" if endpoint.access is Access.PUBLIC and endpoint.limit == "default" else endpoint.limit
+
+
+def _limits() -> str:
+    rows = [(name, str(limit.burst), f"{limit.per_second:g}") for name, limit in LIMITS.items()]
+    return (
+        "## Limits\n\nThe same for everybody (promise P9): per account where the endpoint knows one, per address"
+        " otherwise. Beyond them the answer is `429` with `Retry-After`.\n\n"
+        + _table(("limit", "requests at once", "refilled a second"), rows)
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([_escaped(cell) for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("<", "\\<")
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else "(empty)"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the pages, or check them; the exit status."""
+    pages = {SETTINGS: settings_page(), ENDPOINTS: endpoints_page(table())}
+    stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    if "--check" in arguments:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is out of date: run python -m scripts.reference", file=sys.stderr)  # noqa: T201
+        return 1 if stale else 0
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(pages[path], encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
