@@ -17,6 +17,7 @@ import pytest_asyncio
 from tests.interop.device import Device, sign_up
 from tests.interop.nio_party import NioParty
 from tests.interop.olm_machine_party import OlmMachineParty
+from tests.interop.person_party import PersonParty
 from tests.support.server import RunningServer
 
 PACKAGE = Path(__file__).parent / "node"
@@ -91,6 +92,7 @@ def install_packages(found: Node) -> None:
 
 StartNio = Callable[..., Awaitable[NioParty]]
 StartOlmMachine = Callable[..., Awaitable[OlmMachineParty]]
+StartPerson = Callable[[str], Awaitable[PersonParty]]
 
 
 @pytest_asyncio.fixture
@@ -116,6 +118,20 @@ async def olm_machine(server: RunningServer, node: str) -> AsyncIterator[StartOl
     async def start(name: str, *, log_in: bool = False) -> OlmMachineParty:
         begin = OlmMachineParty.log_in if log_in else OlmMachineParty.sign_up
         parties.append(await begin(node, server.url, name))
+        return parties[-1]
+
+    yield start
+    for party in parties:
+        await party.close()
+
+
+@pytest_asyncio.fixture
+async def person(server: RunningServer) -> AsyncIterator[StartPerson]:
+    """`await person("name")` signs up with Paraph's own client and returns a party."""
+    parties: list[PersonParty] = []
+
+    async def start(name: str) -> PersonParty:
+        parties.append(await PersonParty.sign_up(server.url, name))
         return parties[-1]
 
     yield start

@@ -88,6 +88,7 @@ class NioParty(Party):
         waiting, self._undecrypted = self._undecrypted, []
         for room_id, event in waiting:
             self._retry(room_id, event)
+        self.unopened = {event.event_id for _, event in self._undecrypted}
 
     async def close(self) -> None:
         """Close the connections."""

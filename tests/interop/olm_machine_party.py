@@ -70,6 +70,7 @@ class OlmMachineParty(Party):
         self.members.update({room: set(users) for room, users in brought["members"].items()})
         for message in brought["messages"]:
             self.received[message["event_id"]] = Received(**message)
+        self.unopened = set(brought["unopened"])
 
     async def owner_signed(self, user_id: str, device_id: str) -> bool | None:
         """Whether this client takes a device for signed by its owner; None if it does not know the device."""

@@ -25,7 +25,10 @@ class Received:
 
 
 class Party(ABC):
-    """One person's client; `step` fills the three collections from one sync."""
+    """One person's client; `step` fills the four collections from one sync.
+
+    `unopened` holds the ids of encrypted events that came without a key to open them.
+    """
 
     user_id: str
     device_id: str
@@ -34,6 +37,7 @@ class Party(ABC):
         self.invited: set[str] = set()
         self.members: defaultdict[str, set[str]] = defaultdict(set)
         self.received: dict[str, Received] = {}
+        self.unopened: set[str] = set()
 
     @abstractmethod
     async def create_room(self, invite: list[str]) -> str:
@@ -57,6 +61,11 @@ class Party(ABC):
         while not reached():
             assert time.monotonic() < deadline, f"{self.user_id} waited {PATIENCE} s in vain for {what}"
             await self.step(POLL_MS)
+
+    async def cannot_read(self, event_id: str) -> None:
+        """Sync until this event came, and make sure that no key came with it (keys are sent before messages)."""
+        await self.until(lambda: event_id in {*self.unopened, *self.received}, f"the event {event_id}")
+        assert event_id not in self.received, f"{self.user_id} {self.device_id} read what it should not"
 
     async def read(self, room_id: str, event_id: str) -> Received:
         """Sync until this message is decrypted, and return it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.interop.conftest import StartNio, StartOlmMachine
+from tests.interop.conftest import StartNio, StartOlmMachine, StartPerson
 from tests.interop.olm_machine_party import OlmMachineParty
 from tests.interop.party import converse, meet, tell
 from tests.support.server import RunningServer
@@ -31,26 +31,51 @@ async def test_nio_invites_olm_machine(olm_machine: StartOlmMachine, nio: StartN
     await converse(await nio("nio-host"), await olm_machine("machine-guest"))
 
 
-async def test_an_unsigned_device_is_told_apart(olm_machine: StartOlmMachine, nio: StartNio) -> None:
+async def test_an_unsigned_device_is_told_apart(olm_machine: StartOlmMachine) -> None:
     """A device that its owner has not signed gets no keys from a client that sends to signed ones alone."""
     author, reader = await olm_machine("machine-strict"), await olm_machine("machine-two")
     unsigned = await olm_machine("machine-two", log_in=True)
     author.devices = "owner_signed"
     room_id = await meet(author, reader)
-    await tell(author, reader, room_id, "for signed devices")
+    closed = await author.send(room_id, "for signed devices")
+    await reader.read(room_id, closed)
+    await unsigned.cannot_read(closed)
     assert await author.owner_signed(reader.user_id, reader.device_id) is True
     assert await author.owner_signed(reader.user_id, unsigned.device_id) is False
     author.devices = "any"
-    event_id = await author.send(room_id, "for all devices")
-    await unsigned.read(room_id, event_id)
-    assert [message.body for message in unsigned.received.values()] == ["for all devices"]
+    await tell(author, unsigned, room_id, "for all devices")
 
 
+async def test_person_and_olm_machine_trust_each_other(person: StartPerson, olm_machine: StartOlmMachine) -> None:
+    """Paraph's client and an OlmMachine that deals with owner-signed devices alone, whoever opens the room."""
+    ours, theirs = await person("person-one"), await olm_machine("machine-one")
+    theirs.devices = theirs.senders = "owner_signed"
+    await converse(ours, theirs)
+    await converse(theirs, ours)
+    assert await theirs.owner_signed(ours.user_id, ours.device_id) is True
+    by_them = {message.event_id for message in ours.received.values() if message.sender == theirs.user_id}
+    assert by_them
+    assert by_them <= ours.verified
+
+
+async def test_person_sends_no_key_to_an_unsigned_device(person: StartPerson, olm_machine: StartOlmMachine) -> None:
+    """A device that logged in without its owner's signature reads nothing of what a Paraph client writes."""
+    ours, signed = await person("person-strict"), await olm_machine("machine-both")
+    room_id = await meet(ours, signed)
+    unsigned = await olm_machine("machine-both", log_in=True)
+    await ours.step(0)
+    event_id = await ours.send(room_id, "for the signed device")
+    assert (await signed.read(room_id, event_id)).body == "for the signed device"
+    await unsigned.cannot_read(event_id)
+
+
+@pytest.mark.parametrize("late", ["nio", "person"])
 async def test_used_up_one_time_keys_fall_back(
-    server: RunningServer, olm_machine: StartOlmMachine, nio: StartNio
+    server: RunningServer, olm_machine: StartOlmMachine, nio: StartNio, person: StartPerson, late: str
 ) -> None:
     """When strangers have claimed every one-time key, a first message still arrives: by the fallback key."""
-    reader, author = await olm_machine("machine-drained"), await nio("nio-late")
+    reader = await olm_machine(f"machine-drained-by-{late}")
+    author = await (nio if late == "nio" else person)(f"{late}-late")
     room_id = await meet(author, reader)
     one_time, fallback = await claim_until_fallback(server, reader)
     assert len(one_time) >= 10

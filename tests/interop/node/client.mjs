@@ -98,7 +98,7 @@ export class Client {
     return (await this.#call("PUT", path, JSON.parse(encrypted))).event_id;
   }
 
-  /** One sync; returns what it brought: `{invited, members: {room: [user]}, messages}`. */
+  /** One sync; returns what it brought: `{invited, members: {room: [user]}, messages, unopened}`. */
   async sync({ timeout, senders = "any" }) {
     const query = new URLSearchParams({ timeout: String(timeout) });
     if (this.#since) query.set("since", this.#since);
@@ -118,7 +118,8 @@ export class Client {
     await this.#track();
     const members = Object.fromEntries([...this.#members].map(([room, users]) => [room, [...users]]));
     const invited = Object.keys(answer.rooms?.invite ?? {});
-    return { invited, members, messages: await this.#read(settings) };
+    const messages = await this.#read(settings);
+    return { invited, members, messages, unopened: this.#undecrypted.map(({ event }) => event.event_id) };
   }
 
   /** What the machine thinks of a device: whether its owner signed it. */
