@@ -1,1 +1,69 @@
-"""What people's devices and partners run."""
+"""What people's devices and partners run: `Person` talks and grants, `Partner` reads what it was granted."""
+
+from paraph.sdk.consent import GrantTerms
+from paraph.sdk.errors import (
+    ConsentRefusedError,
+    DecryptionError,
+    ForkDetectedError,
+    IdentityChangedError,
+    LogError,
+    MatrixError,
+    NotEnrolledError,
+    ProblemError,
+    ReceiptError,
+    SdkError,
+    SharingNeededError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    TransportError,
+    TrustError,
+    WrongKeyError,
+)
+from paraph.sdk.grants import GrantState
+from paraph.sdk.keystore import MemoryStore, SqliteStore, Store
+from paraph.sdk.messaging import SyncUpdate
+from paraph.sdk.partner import GrantedRoom, KeyNews, Page, Partner
+from paraph.sdk.partners import PartnerInfo, Trust
+from paraph.sdk.person import Person, Secrets
+from paraph.sdk.receipts import LedgerEntry
+from paraph.sdk.rooms import Message, Room
+from paraph.sdk.transport import Transport
+
+__all__ = [
+    "ConsentRefusedError",
+    "DecryptionError",
+    "ForkDetectedError",
+    "GrantState",
+    "GrantTerms",
+    "GrantedRoom",
+    "IdentityChangedError",
+    "KeyNews",
+    "LedgerEntry",
+    "LogError",
+    "MatrixError",
+    "MemoryStore",
+    "Message",
+    "NotEnrolledError",
+    "Page",
+    "Partner",
+    "PartnerInfo",
+    "Person",
+    "ProblemError",
+    "ReceiptError",
+    "Room",
+    "SdkError",
+    "Secrets",
+    "SharingNeededError",
+    "SqliteStore",
+    "Store",
+    "StoreBusyError",
+    "StoreDamagedError",
+    "StoreError",
+    "SyncUpdate",
+    "Transport",
+    "TransportError",
+    "Trust",
+    "TrustError",
+    "WrongKeyError",
+]

@@ -92,3 +92,7 @@ class NotEnrolledError(SdkError):
 
 class ReceiptError(SdkError):
     """The answer of the Inbox API lacks a fitting access entry, so its data are refused."""
+
+
+class ConsentRefusedError(SdkError):
+    """The person did not agree to the text of a grant; nothing was signed."""

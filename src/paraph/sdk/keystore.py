@@ -44,8 +44,8 @@ class Store(Protocol):
     def get(self, table: str, name: str) -> bytes | None:
         """The value, or None."""
 
-    def items(self, table: str, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """All records of `table` whose name starts with `prefix`, ordered by name."""
+    def names(self, table: str, prefix: str) -> list[str]:
+        """The names in `table` that start with `prefix`, in order."""
 
     def commit(self, changes: Changes) -> None:
         """Apply all changes durably, or none; a None value deletes."""
@@ -65,10 +65,9 @@ class MemoryStore:
         """The value, or None."""
         return self._values.get((table, name))
 
-    def items(self, table: str, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """All records of `table` whose name starts with `prefix`, ordered by name."""
-        names = sorted(n for t, n in self._values if t == table and n.startswith(prefix))
-        yield from ((name, self._values[table, name]) for name in names)
+    def names(self, table: str, prefix: str) -> list[str]:
+        """The names in `table` that start with `prefix`, in order."""
+        return sorted(n for t, n in self._values if t == table and n.startswith(prefix))
 
     def commit(self, changes: Changes) -> None:
         """Apply all changes; a None value deletes."""
@@ -113,11 +112,10 @@ class SqliteStore:
         row = self._db.execute("SELECT value FROM records WHERE tab = ? AND name = ?", (table, name)).fetchone()
         return None if row is None else self._open(table, name, row[0])
 
-    def items(self, table: str, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """All records of `table` whose name starts with `prefix`, ordered by name. Raises StoreDamagedError."""
-        query = "SELECT name, value FROM records WHERE tab = ? AND substr(name, 1, ?) = ? AND name >= ? ORDER BY name"
-        for name, value in self._db.execute(query, (table, len(prefix), prefix, prefix)).fetchall():
-            yield name, self._open(table, name, value)
+    def names(self, table: str, prefix: str) -> list[str]:
+        """The names in `table` that start with `prefix`, in order."""
+        query = "SELECT name FROM records WHERE tab = ? AND name >= ? AND substr(name, 1, ?) = ? ORDER BY name"
+        return [row[0] for row in self._db.execute(query, (table, prefix, len(prefix), prefix))]
 
     def commit(self, changes: Changes) -> None:
         """Apply all changes in one durable transaction; a None value deletes."""
@@ -202,7 +200,7 @@ class Records:
 
     def items(self, table: str, kind: type[T], prefix: str = "") -> list[tuple[str, T]]:
         """All records of a table by name, changes of this step included."""
-        names = {name for name, _ in self._store.items(table, prefix)}
+        names = set(self._store.names(table, prefix))
         names |= {n for t, n in self._changes if t == table and n.startswith(prefix)}
         found = ((name, self.get(table, name, kind)) for name in sorted(names))
         return [(name, value) for name, value in found if value is not None]

@@ -51,10 +51,9 @@ class Users:
             if user is not None:
                 self._put(msgspec.structs.replace(user, outdated=user.outdated + 1))
 
-    def query(self, wanted: Iterable[str] | None = None) -> KeysQuery | None:
-        """The query for outdated lists, among `wanted` if given, or None."""
-        users = self.all() if wanted is None else [u for u in map(self.get, sorted(set(wanted))) if u is not None]
-        outdated = [u for u in users if u.outdated and u.tracked]
+    def query(self) -> KeysQuery | None:
+        """The query for outdated lists, or None."""
+        outdated = [u for u in map(self.get, sorted(self._outdated())) if u is not None]
         if not outdated:
             return None
         return KeysQuery(tuple(u.user_id for u in outdated), tuple(u.outdated for u in outdated))
@@ -97,6 +96,14 @@ class Users:
         user = self.get(user_id) or User(user_id)
         self._put(msgspec.structs.replace(user, master=master))
 
+    def vouch(self, user_id: str, master: str, devices: Iterable[Device]) -> None:
+        """Set a user's devices as verified by the caller; those not named are gone."""
+        named = tuple(devices)
+        kept = {d.device_id for d in named}
+        user = self.get(user_id) or User(user_id)
+        gone = tuple(msgspec.structs.replace(d, gone=True) for d in user.devices if d.device_id not in kept)
+        self._put(msgspec.structs.replace(user, master=master, seen=True, tracked=False, devices=(*named, *gone)))
+
     def _known(self, user_id: str) -> User:
         user = self.get(user_id)
         if user is None:
@@ -104,7 +111,20 @@ class Users:
         return user
 
     def _put(self, user: User) -> None:
+        outdated = self._outdated()
         self._records.put(TABLE, user.user_id, user)
+        if user.outdated and user.tracked:
+            outdated.add(user.user_id)
+        else:
+            outdated.discard(user.user_id)
+
+    def _outdated(self) -> set[str]:
+        """Who is to be asked for: an index in memory, since it is looked at with every message."""
+        live = self._records.live.get((TABLE, ""))
+        if live is None:
+            live = {user.user_id for user in self.all() if user.outdated and user.tracked}
+            self._records.live[TABLE, ""] = live
+        return live
 
 
 def _updated(user: User, response: Json, own: Device | None) -> User:

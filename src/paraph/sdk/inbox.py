@@ -1,0 +1,116 @@
+"""What a partner verifies: whose devices speak for an author, and that each answer comes with its access entries."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from paraph.protocol.base64 import unb64url
+from paraph.protocol.chain import verify_device_keys
+from paraph.protocol.enrolment import key_hash
+from paraph.protocol.entry import access_label
+from paraph.protocol.errors import ProtocolError
+from paraph.protocol.grant import Grant, verify_grant
+from paraph.sdk.engine import DeviceEngine
+from paraph.sdk.engine.model import Device, OlmEvent
+from paraph.sdk.errors import IdentityChangedError, ReceiptError, TrustError
+from paraph.sdk.keystore import Records
+from paraph.sdk.receipts import LedgerEntry, read_entry
+
+AUTHOR = "author-master"
+GRANT = "grant"
+GRANT_KEY = "grant-key"
+
+
+class HeldGrant(msgspec.Struct, frozen=True):
+    """A grant that this partner holds (or held), as far as it matters for answers."""
+
+    grant_id: str
+    person: str
+    key_hash: str
+
+
+class GrantBook:
+    """The grants a partner has been shown, with their authors' devices, all chained to pinned master keys."""
+
+    def __init__(self, records: Records, engine: DeviceEngine, slug: str) -> None:
+        self._records = records
+        self._engine = engine
+        self._slug = slug
+
+    def take_in(self, listed: Sequence[Mapping[str, Any]]) -> list[Grant]:
+        """Verify the grants of `GET /inbox/v1/grants` and adopt their authors' devices. Raises TrustError."""
+        grants = []
+        for item in listed:
+            try:
+                grants.append(self._grant(item))
+            except (ProtocolError, KeyError, TypeError, AttributeError) as error:
+                raise TrustError(f"the platform shows a grant that does not check: {error}") from error
+        return grants
+
+    def take_key(self, event: OlmEvent) -> str | None:
+        """Keep a grant key if the grant's own author sent it from one of her devices; the grant id, or None."""
+        grant_id, key = event.content.get("grant_id"), event.content.get("grant_key")
+        held = self._records.get(GRANT, grant_id, HeldGrant) if isinstance(grant_id, str) else None
+        device = self._engine.users.device_with_key(event.sender, event.sender_key)
+        if held is None or device is None or held.person != event.sender or not isinstance(key, str):
+            return None
+        try:
+            if key_hash(unb64url(key, 32)) != held.key_hash:
+                return None
+        except ProtocolError:
+            return None
+        self._records.put(GRANT_KEY, held.grant_id, key)
+        return held.grant_id
+
+    def check_answer(
+        self, room_id: str, purpose: str, events: Sequence[Mapping[str, Any]], rendered: Sequence[Any]
+    ) -> tuple[LedgerEntry, ...]:
+        """Check that the access entries say exactly what was served, to whom, for what. Raises ReceiptError."""
+        served: dict[str, list[str]] = {}
+        for event in events:
+            served.setdefault(str(event.get("sender")), []).append(str(event.get("event_id")))
+        entries = tuple(self._access(item) for item in rendered)
+        for entry in entries:
+            if (entry.body["room_id"], entry.body["purpose"]) != (room_id, purpose):
+                raise ReceiptError("an access entry names another room or purpose than was asked for")
+            if served.pop(entry.person, None) != entry.body["event_ids"]:
+                raise ReceiptError("an access entry does not list exactly the events that were served")
+        if served:
+            raise ReceiptError(f"no access entry for what was served of {sorted(served)}")
+        return entries
+
+    def _access(self, rendered: Any) -> LedgerEntry:
+        entry = read_entry(rendered)
+        if (entry.kind, entry.partner) != ("access", self._slug):
+            raise ReceiptError("the answer carries an entry that is no access of this partner")
+        held = self._records.get(GRANT, entry.body["grant_id"], HeldGrant)
+        if held is None or held.person != entry.person:
+            raise ReceiptError("an access entry names a grant that this partner does not hold from that person")
+        key = self._records.get(GRANT_KEY, held.grant_id, str)
+        if key is not None:
+            label = access_label(unb64url(key, 32), rendered["week"])
+            read_entry(rendered, label=label)
+        return entry
+
+    def _grant(self, item: Mapping[str, Any]) -> Grant:
+        person = item["grant"]["person"]
+        pinned = self._records.get(AUTHOR, person, str)
+        master = item["grant"]["master_key"] if pinned is None else pinned
+        if item["grant"]["master_key"] != master:
+            raise IdentityChangedError(f"{person} grants under another identity than before")
+        grant = verify_grant(item["grant"], item["chain"], master_key=master)
+        if grant.partner != self._slug:
+            raise TrustError(f"the platform shows a grant to {grant.partner}")
+        devices = [_device(chain, person, master) for chain in item["devices"]]
+        self._records.put(AUTHOR, person, master)
+        self._records.put(GRANT, grant.grant_id, HeldGrant(grant.grant_id, person, grant.grant_key_hash))
+        self._engine.users.vouch(person, master, devices)
+        return grant
+
+
+def _device(shown: Mapping[str, Any], person: str, master: str) -> Device:
+    """An enrolled device, by the chain from its keys to the author's master key."""
+    chain = shown.get("chain", shown)
+    keys = verify_device_keys(chain["device_keys"], chain["self_signing_key"], person=person, master_key=master)
+    return Device(person, keys.device_id, keys.curve25519, keys.ed25519, owner_signed=True, accepted=True)

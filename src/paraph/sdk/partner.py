@@ -1,0 +1,354 @@
+"""`Partner`: a partner's side of the Inbox API, from its keys to messages it was allowed to open."""
+
+import os
+import secrets as randomness
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from joserfc import jwt
+from joserfc.jwk import OKPKey
+
+from paraph.protocol.base64 import b64, unb64
+from paraph.protocol.identifiers import partner_user_id
+from paraph.protocol.limits import DAY_MS
+from paraph.protocol.signing import SigningKey, sign
+from paraph.sdk.engine import DeviceEngine
+from paraph.sdk.engine.model import KeysUpload, SyncPart
+from paraph.sdk.errors import DecryptionError, ProblemError, SdkError, TransportError, TrustError
+from paraph.sdk.inbox import GrantBook
+from paraph.sdk.keystore import MemoryStore, Records, Store
+from paraph.sdk.person import system_time
+from paraph.sdk.receipts import LedgerEntry
+from paraph.sdk.rooms import Message, closed_message, opened_message
+from paraph.sdk.transport import Transport, path
+
+TABLE = "partner"
+SINCE = "key-events"
+JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ASSERTION_SECONDS = 60
+TOKEN_SLACK_MS = 30_000
+GRANT_KEY_EVENT = "org.paraph.grant_key"
+CLIENT_ALGORITHM = "Ed25519"
+
+
+class PartnerRecord(msgspec.Struct, frozen=True):
+    """A partner's own keys: master seed (base64), OAuth client key (private JWK), and where it connects."""
+
+    base_url: str
+    issuer: str
+    slug: str
+    server_name: str
+    master_seed: str
+    client_jwk: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"PartnerRecord({self.slug}, {self.base_url})"
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedRoom:
+    """A room in which at least one author granted something, with the ids of those grants."""
+
+    room_id: str
+    grants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of the Inbox API, its access entries checked.
+
+    `pending` are the ids of messages whose key has not come (or never will: written before the grant). `next` is passed
+    as `since` for what follows.
+    """
+
+    messages: tuple[Message, ...]
+    pending: tuple[str, ...]
+    accesses: tuple[LedgerEntry, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNews:
+    """What key events brought: grants whose key came, and messages that can be opened only now."""
+
+    grant_keys: tuple[str, ...] = ()
+    late: tuple[Message, ...] = ()
+
+
+class Partner:
+    """One device of a partner. Make it with `create` or `open`; `close` it at the end.
+
+    Methods raise ProblemError for what the platform refuses and TransportError when it cannot be reached.
+    """
+
+    def __init__(self, transport: Transport, records: Records, *, now: Callable[[], int] = system_time) -> None:
+        """Load the partner that the records hold; use the class methods instead."""
+        record = records.get(TABLE, "self", PartnerRecord)
+        if record is None:
+            raise SdkError("the store holds no partner")
+        self._record = record
+        self._transport = transport
+        self._records = records
+        self._now = now
+        self._master = SigningKey.from_seed(unb64(record.master_seed, 32))
+        self._client = OKPKey.import_key(dict(record.client_jwk))
+        self._token_until = 0
+        self.engine = DeviceEngine(records, os.urandom)
+        self._book = GrantBook(records, self.engine, record.slug)
+
+    def __repr__(self) -> str:
+        return f"Partner({self.slug}, {self.device_id})"
+
+    # Identity
+
+    @classmethod
+    def create(
+        cls,
+        base_url: str,
+        slug: str,
+        server_name: str,
+        *,
+        store: Store | None = None,
+        master_seed: bytes | None = None,
+        client_jwk: Mapping[str, str] | None = None,
+        issuer: str | None = None,
+        now: Callable[[], int] = system_time,
+        transport: Transport | None = None,
+    ) -> "Partner":
+        """Make a partner's keys (those not given) and a device. `issuer` is the authorization server's, by default
+        `base_url`."""
+        transport = transport or Transport(base_url)
+        records = Records(store or MemoryStore())
+        jwk = dict(client_jwk) if client_jwk is not None else _new_client_key()
+        seed = b64(master_seed or os.urandom(32))
+        url = transport.base_url
+        with records.step():
+            records.put(TABLE, "self", PartnerRecord(url, issuer or url, slug, server_name, seed, jwk))
+            user_id = partner_user_id(slug, server_name)
+            DeviceEngine.create(records, user_id, randomness.token_hex(5).upper(), random=os.urandom)
+        return cls(transport, records, now=now)
+
+    @classmethod
+    def open(
+        cls, store: Store, *, now: Callable[[], int] = system_time, transport: Transport | None = None
+    ) -> "Partner":
+        """Go on with the partner in the store."""
+        records = Records(store)
+        record = records.get(TABLE, "self", PartnerRecord)
+        if record is None:
+            raise SdkError("the store holds no partner")
+        return cls(transport or Transport(record.base_url), records, now=now)
+
+    async def close(self) -> None:
+        """Release connections and store."""
+        await self._transport.close()
+        self._records.close()
+
+    @property
+    def slug(self) -> str:
+        """The partner's slug."""
+        return self._record.slug
+
+    @property
+    def user_id(self) -> str:
+        """The partner's address."""
+        return self.engine.user_id
+
+    @property
+    def device_id(self) -> str:
+        """The id of this device."""
+        return self.engine.device_id
+
+    @property
+    def master_key(self) -> str:
+        """The public master key, base64: what the operator registers and the agreement names."""
+        return self._master.public_key
+
+    @property
+    def client_jwk(self) -> dict[str, Any]:
+        """The public OAuth client key."""
+        return dict(self._client.as_dict(private=False))
+
+    def sign_document(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """A copy of an agreement or ending, signed by the partner's master key."""
+        return sign(document, self.user_id, self._master.key_id, self._master.sign)
+
+    # Devices and keys
+
+    async def publish_device(self, days: int = 90) -> dict[str, Any]:
+        """Publish this device as a public record and put its one-time keys up; returns the record."""
+        now = self._now()
+        document = {
+            "type": "org.paraph.partner_device",
+            "partner": self.slug,
+            "device_keys": self.engine.account.device_keys(),
+            "created": now,
+            "expires": now + days * DAY_MS,
+        }
+        device = self.sign_document(document)
+        answer = await self._call("POST", "/inbox/v1/devices", {"device": device})
+        record = answer.get("record")
+        if not isinstance(record, dict) or record.get("document") != device:
+            raise TrustError("the platform recorded another device than the one published")
+        await self.upkeep()
+        return record
+
+    async def end_device(self, reason: str | None = None) -> dict[str, Any]:
+        """End this device for good; returns the record."""
+        document = {
+            "type": "org.paraph.partner_device_ended",
+            "partner": self.slug,
+            "device_id": self.device_id,
+            "ended": self._now(),
+            "reason": reason,
+        }
+        url = path("/inbox/v1/devices/{}/end", self.device_id)
+        answer = await self._call("POST", url, {"ending": self.sign_document(document)})
+        return dict(answer["record"])
+
+    async def upkeep(self) -> None:
+        """Keep one-time keys and a fallback key on the platform: now and then, and after new grants."""
+        upload = self.engine.account.upload() or KeysUpload(None, {}, {})
+        answer = await self._put_keys(upload)
+        with self._records.step():
+            self.engine.answer(upload, answer, self._now())
+            unused = answer.get("unused_fallback_key_types")
+            self.engine.account.top_up(None, tuple(unused) if isinstance(unused, list) else None)
+        more = self.engine.account.upload()
+        if more is not None:
+            answer = await self._put_keys(more)
+            with self._records.step():
+                self.engine.answer(more, answer, self._now())
+
+    async def poll(self, timeout_ms: int = 0, limit: int = 100) -> KeyNews:
+        """Take in key events, waiting up to `timeout_ms` for some."""
+        params: dict[str, str | int] = {"device_id": self.device_id, "limit": limit, "timeout": timeout_ms}
+        since = self._records.get(SINCE, "since", str)
+        if since is not None:
+            params["since"] = since
+        answer = await self._call("GET", "/inbox/v1/key-events", params=params, wait_ms=timeout_ms)
+        events = [
+            {"sender": e["sender"], "type": "m.room.encrypted", "content": e["content"]} for e in answer["events"]
+        ]
+        if events:
+            # Whose devices these are must be known before what they sent is opened: it opens once.
+            await self.grants()
+        with self._records.step():
+            received = self.engine.receive(SyncPart(to_device=tuple(events)), self._now())
+            keys = [self._book.take_key(e) for e in received.events if e.type == GRANT_KEY_EVENT]
+            if answer.get("next") is not None:
+                self._records.put(SINCE, "since", str(answer["next"]))
+        late = tuple(opened_message(o, self._room_of(o.session_id)) for o in received.late if o.sender_verified)
+        return KeyNews(tuple(key for key in keys if key is not None), late)
+
+    # Reading
+
+    async def grants(self) -> list[str]:
+        """The ids of the live grants, each verified against its author's pinned identity. Raises TrustError."""
+        answer = await self._call("GET", "/inbox/v1/grants")
+        with self._records.step():
+            return [grant.grant_id for grant in self._book.take_in(answer["grants"])]
+
+    async def rooms(self) -> list[GrantedRoom]:
+        """The rooms in which something may be read."""
+        answer = await self._call("GET", "/inbox/v1/rooms")
+        return [GrantedRoom(room["room_id"], tuple(room["grants"])) for room in answer["rooms"]]
+
+    async def messages(self, room_id: str, purpose: str, *, since: str | None = None, limit: int = 100) -> Page:
+        """Messages by granting authors, oldest first from `since`, opened as far as keys were given.
+
+        The data are refused with ReceiptError unless the answer carries a fitting access entry for each author.
+        """
+        params: dict[str, str | int] = {"purpose": purpose, "limit": limit}
+        if since is not None:
+            params["since"] = since
+        answer = await self._call("GET", path("/inbox/v1/rooms/{}/messages", room_id), params=params)
+        events = answer["messages"]
+        senders = {event["sender"] for event in events}
+        if any(self.engine.users.get(sender) is None for sender in senders):
+            await self.grants()
+        entries = self._book.check_answer(room_id, purpose, events, answer["accesses"])
+        with self._records.step():
+            messages = tuple(self._read(event, room_id) for event in events)
+        pending = tuple(m.event_id for m in messages if m.undecryptable is not None)
+        return Page(messages, pending, entries, answer.get("next"))
+
+    # Inside
+
+    def _read(self, event: dict[str, Any], room_id: str) -> Message:
+        opened = self.engine.decrypt(event, room_id)
+        if isinstance(opened, DecryptionError):
+            return closed_message(event, room_id, opened)
+        if not opened.sender_verified:
+            error = DecryptionError("unverified-device", "the device is not one of the author's enrolled devices")
+            return closed_message(event, room_id, error)
+        return opened_message(opened, room_id)
+
+    def _room_of(self, session_id: str) -> str:
+        return self.engine.inbound.claims(session_id)[0].room_id
+
+    async def _put_keys(self, upload: KeysUpload) -> dict[str, Any]:
+        body = {
+            "device_id": self.device_id,
+            "one_time_keys": upload.one_time_keys,
+            "fallback_keys": upload.fallback_keys,
+        }
+        return await self._call("POST", "/inbox/v1/device-keys", body, idempotent=True)
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        idempotent: bool | None = None,
+        wait_ms: int = 0,
+    ) -> dict[str, Any]:
+        """A call with a valid token; a token that was refused is replaced once."""
+        await self._authenticate()
+        try:
+            return await self._transport.json(method, url, body, params=params, idempotent=idempotent, wait_ms=wait_ms)
+        except ProblemError as error:
+            if error.status != 401:
+                raise
+        self._token_until = 0
+        await self._authenticate()
+        return await self._transport.json(method, url, body, params=params, idempotent=idempotent, wait_ms=wait_ms)
+
+    async def _authenticate(self) -> None:
+        """Get an access token by a signed assertion (RFC 7523), unless the last one is still good."""
+        if self._now() < self._token_until - TOKEN_SLACK_MS:
+            return
+        self._transport.token = None
+        form = {
+            "grant_type": "client_credentials",
+            "client_assertion_type": JWT_BEARER,
+            "client_assertion": self._assertion(),
+        }
+        answer = await self._transport.json("POST", "/oauth/token", form=form)
+        token, seconds = answer.get("access_token"), answer.get("expires_in")
+        if not isinstance(token, str) or not isinstance(seconds, int):
+            raise TransportError("the token endpoint answered without a token")
+        self._transport.token = token
+        self._token_until = self._now() + 1000 * seconds
+
+    def _assertion(self) -> str:
+        seconds = self._now() // 1000
+        claims = {
+            "iss": self.slug,
+            "sub": self.slug,
+            "aud": self._record.issuer,
+            "jti": randomness.token_urlsafe(24),
+            "iat": seconds,
+            "exp": seconds + ASSERTION_SECONDS,
+        }
+        header = {"alg": CLIENT_ALGORITHM, "typ": "JWT"}
+        return jwt.encode(header, claims, self._client, algorithms=[CLIENT_ALGORITHM])
+
+
+def _new_client_key() -> dict[str, str]:
+    key = OKPKey.generate_key("Ed25519").as_dict(private=True)
+    return {name: str(key[name]) for name in ("kty", "crv", "x", "d")}

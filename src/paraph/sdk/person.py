@@ -1,0 +1,242 @@
+"""`Person`: one device of a person on a Paraph platform, from sign-up to grants."""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from paraph.sdk.consent import Consent, GrantTerms
+from paraph.sdk.driver import Driver
+from paraph.sdk.engine import DeviceEngine
+from paraph.sdk.engine.cross_signing import IdentitySeeds
+from paraph.sdk.errors import MatrixError, SdkError
+from paraph.sdk.grants import GrantState
+from paraph.sdk.keystore import MemoryStore, Records, Store
+from paraph.sdk.messaging import Messenger
+from paraph.sdk.partners import PartnerInfo, Trust
+from paraph.sdk.receipts import LedgerEntry
+from paraph.sdk.transport import CLIENT, Json, Transport
+
+SESSION = "session"
+
+
+def system_time() -> int:
+    """Milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a person's next device needs to speak for her: identity seeds and, once enrolled, the account log key."""
+
+    identity: IdentitySeeds = field(repr=False)
+    log_key: bytes | None = field(repr=False)
+
+
+class Session(msgspec.Struct, frozen=True):
+    """Where and as whom the device is logged in."""
+
+    base_url: str
+    user_id: str
+    device_id: str
+    access_token: str
+
+    def __repr__(self) -> str:
+        return f"Session({self.user_id}, {self.device_id})"
+
+
+class Person(Messenger):
+    """One logged-in device. Make it with `register`, `login` or `open`; `close` it at the end.
+
+    Methods raise MatrixError for what the server refuses and TransportError when it cannot be reached.
+    """
+
+    def __init__(
+        self, transport: Transport, records: Records, *, trust: Trust | None, now: Callable[[], int] = system_time
+    ) -> None:
+        """Load the device that the records hold; use the class methods instead."""
+        session = records.get(SESSION, "self", Session)
+        if session is None:
+            raise SdkError("the store holds no session")
+        transport.token = session.access_token
+        engine = DeviceEngine(records, os.urandom)
+        driver = Driver(transport, records, engine, now)
+        consent = Consent(transport, records, engine, driver, trust, now)
+        super().__init__(transport, records, engine, driver, consent, now)
+
+    def __repr__(self) -> str:
+        return f"Person({self.user_id}, {self.device_id})"
+
+    # Coming and going
+
+    @classmethod
+    async def register(
+        cls,
+        base_url: str,
+        username: str,
+        password: str,
+        *,
+        store: Store | None = None,
+        registration_token: str | None = None,
+        trust: Trust | None = None,
+        now: Callable[[], int] = system_time,
+        transport: Transport | None = None,
+    ) -> "Person":
+        """Make an account, this device and the person's cross-signing identity."""
+        transport = transport or Transport(base_url)
+        body: Json = {"username": username, "password": password, "inhibit_login": False}
+        body["auth"] = {"type": "m.login.dummy"}
+        if registration_token is not None:
+            body["auth"] = {"type": "m.login.registration_token", "token": registration_token}
+        answer = await _register(transport, body)
+        seeds = IdentitySeeds(*(os.urandom(32) for _ in range(3)))
+        return await cls._begin(transport, answer, store, trust, now, seeds, published=False)
+
+    @classmethod
+    async def login(
+        cls,
+        base_url: str,
+        username: str,
+        password: str,
+        *,
+        store: Store | None = None,
+        secrets: Secrets | None = None,
+        trust: Trust | None = None,
+        now: Callable[[], int] = system_time,
+        transport: Transport | None = None,
+    ) -> "Person":
+        """Log a new device in. With the `secrets` of another device it signs itself and can enrol."""
+        transport = transport or Transport(base_url)
+        identifier = {"type": "m.id.user", "user": username}
+        body = {"type": "m.login.password", "identifier": identifier, "password": password}
+        answer = await transport.json("POST", CLIENT + "/login", body)
+        seeds = None if secrets is None else secrets.identity
+        person = await cls._begin(transport, answer, store, trust, now, seeds, published=True)
+        if secrets is not None and secrets.log_key is not None:
+            person._consent.adopt_log_key(secrets.log_key)
+        return person
+
+    @classmethod
+    async def open(
+        cls,
+        store: Store,
+        *,
+        trust: Trust | None = None,
+        now: Callable[[], int] = system_time,
+        transport: Transport | None = None,
+    ) -> "Person":
+        """Go on with the device in the store. Nothing is sent until something is asked for."""
+        records = Records(store)
+        session = records.get(SESSION, "self", Session)
+        if session is None:
+            raise SdkError("the store holds no session")
+        return cls(transport or Transport(session.base_url), records, trust=trust, now=now)
+
+    @classmethod
+    async def _begin(
+        cls,
+        transport: Transport,
+        answer: Json,
+        store: Store | None,
+        trust: Trust | None,
+        now: Callable[[], int],
+        seeds: IdentitySeeds | None,
+        *,
+        published: bool,
+    ) -> "Person":
+        records = Records(store or MemoryStore())
+        session = Session(transport.base_url, answer["user_id"], answer["device_id"], answer["access_token"])
+        with records.step():
+            records.put(SESSION, "self", session)
+            DeviceEngine.create(
+                records,
+                session.user_id,
+                session.device_id,
+                random=os.urandom,
+                identity=seeds,
+                identity_published=published,
+            )
+        person = cls(transport, records, trust=trust, now=now)
+        await person._driver.drain()
+        return person
+
+    async def logout(self) -> None:
+        """End the session on the server and close the device. What the store holds can still be read."""
+        await self._transport.json("POST", CLIENT + "/logout", {})
+        await self.close()
+
+    async def close(self) -> None:
+        """Release connections and store."""
+        await self._transport.close()
+        self._records.close()
+
+    def export_secrets(self) -> Secrets:
+        """The secrets for `login` of the person's next device."""
+        if self.engine.identity is None:
+            raise SdkError("this device does not hold the person's identity")
+        return Secrets(self.engine.identity.seeds, self._consent.log_key_or_none)
+
+    # Partners
+
+    async def enrol(self) -> LedgerEntry:
+        """Enrol this device: commit to the account log key (docs/protocol.md §6); again: the same entry."""
+        return await self._consent.enrol()
+
+    async def partners(self) -> list[PartnerInfo]:
+        """The partners whose public records verify."""
+        return await self._consent.partners()
+
+    async def grants(self) -> list[GrantState]:
+        """The person's grants, those whose signature chain verifies."""
+        return await self._consent.grants()
+
+    async def grant(self, partner: str, terms: GrantTerms, *, agree: Callable[[str], bool] | None = None) -> GrantState:
+        """Let a partner read this person's own words from now on.
+
+        Verifies the agreement in the log, renders the consent text, asks `agree` (when given) with that text, signs,
+        waits until the grant is in the log, and sends the grant's key to the partner's live devices. Raises TrustError,
+        LogError, ProtocolError (terms beyond the agreement), ConsentRefusedError.
+        """
+        return await self._consent.grant(partner, terms, agree=agree)
+
+    async def revoke(self, grant_id: str, reason: str | None = None) -> LedgerEntry:
+        """End a grant for good. The next message is sent with a new key."""
+        return await self._consent.revoke(grant_id, reason)
+
+    async def pause(self, grant_id: str) -> str:
+        """Suspend a grant; returns the id that `resume` takes."""
+        return await self._consent.pause(grant_id)
+
+    async def resume(self, grant_id: str, pause_id: str) -> LedgerEntry:
+        """Take a pause back."""
+        return await self._consent.amend(grant_id, {"op": "resume", "pause_id": pause_id})
+
+    async def drop_rooms(self, grant_id: str, rooms: Iterable[str]) -> LedgerEntry:
+        """Take rooms out of a grant."""
+        return await self._consent.amend(grant_id, {"op": "drop_rooms", "rooms": sorted(rooms)})
+
+    async def shorten(self, grant_id: str, until: int) -> LedgerEntry:
+        """Let a grant end earlier, at `until` (milliseconds)."""
+        return await self._consent.amend(grant_id, {"op": "shorten", "until": until})
+
+    async def entries(self) -> list[LedgerEntry]:
+        """Everything the ledger holds about this person, oldest first, each checked against label and commitment."""
+        return await self._consent.entries()
+
+    async def trust(self) -> Trust:
+        """The keys of log and operator that this device has pinned."""
+        return await self._consent.trust()
+
+
+async def _register(transport: Transport, body: Json) -> Json:
+    """Register in one request, or in two where the server insists on an interactive session."""
+    url = CLIENT + "/register"
+    try:
+        return await transport.json("POST", url, body)
+    except MatrixError as error:
+        session = error.body.get("session")
+        if error.status != 401 or not isinstance(session, str) or "errcode" in error.body:
+            raise
+    return await transport.json("POST", url, {**body, "auth": {**body["auth"], "session": session}})
