@@ -73,7 +73,7 @@ FORBIDDEN = {
     "a home directory": re.compile(rb"(?<![\w.])/(?:root|home" + rb"/[a-z_][\w-]*|Users" + rb"/\w+)/"),
     "a working directory": re.compile(rb"(?<![\w.}/])/(?:work|workspace|builds|farm)/[\w.]"),
     "a scratch directory": re.compile(rb"/tmp" + rb"/[\w.]"),
-    "a package index": re.compile(rb"--(?:extra-)?index-url|--find-links|--trusted-host"),
+    "a package index": re.compile(rb"--(?:(?:extra-)?index-url|find-links|trusted-host)"),
     "a registry host": re.compile(
         rb"(?:pypi\.org|pythonhosted\.org|registry\.npmjs\.org|registry\.yarnpkg\.com|proxy\.golang\.org)"
     ),
