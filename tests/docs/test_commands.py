@@ -3,8 +3,8 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
@@ -23,13 +23,13 @@ def shown(program: str) -> list[str]:
 
 def unknown(command: str) -> list[str]:
     """The words of a `paraph` command line that are no subcommand and no option."""
-    node: click.Command = typer.main.get_command(app)
+    node: Any = typer.main.get_command(app)
     missing = []
     for word in shlex.split(command)[1:]:
         if word.startswith("--"):
             options = {name for parameter in node.params for name in parameter.opts}
             missing += [] if word in options | {"--help"} else [word]
-        elif isinstance(node, click.Group):
+        elif hasattr(node, "commands"):
             if word not in node.commands:
                 return [word]
             node = node.commands[word]
