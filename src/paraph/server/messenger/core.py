@@ -1,0 +1,177 @@
+"""What every use case of the messenger stands on: the tables, what is in memory, and writing events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from paraph.protocol.errors import IdentifierError
+from paraph.protocol.identifiers import check_user_id, is_partner
+from paraph.server.messenger import events
+from paraph.server.messenger.errors import forbidden, invalid, not_found, not_joined
+from paraph.server.messenger.model import CLOSED, MEMBER, Event, Membership
+from paraph.server.messenger.notifier import Notifier
+from paraph.server.messenger.room import Room
+from paraph.server.messenger.rooms import Rooms
+from paraph.server.messenger.store import Store
+from paraph.server.messenger.views import View, Views
+from paraph.server.storage import Database, Transaction
+
+BeforeSend = Callable[[Transaction, str, str, str, dict[str, Any]], None]
+OnMembership = Callable[[Transaction, str, str, str], None]
+OnClosed = Callable[[Transaction, str, str, bool], None]
+
+
+@dataclass(slots=True)
+class Hooks:
+    """What higher rooms of the server want to be asked or told, inside the write transaction.
+
+    `before_send(tx, user_id, device_id, room_id, content)` sees every `m.room.encrypted` event and may raise;
+    `on_membership(tx, room_id, user_id, membership)`; `on_closed(tx, room_id, user_id, closed)`.
+    """
+
+    before_send: BeforeSend | None = None
+    on_membership: list[OnMembership] = field(default_factory=list)
+    on_closed: list[OnClosed] = field(default_factory=list)
+
+
+class Core:
+    """Shared by the messenger's services. `exists(tx, user_id)` asks the accounts; `clock` gives milliseconds."""
+
+    def __init__(
+        self,
+        database: Database,
+        exists: Callable[[Transaction, str], bool],
+        hooks: Hooks,
+        clock: Callable[[], int],
+        *,
+        server_name: str,
+        require_encryption: bool,
+    ) -> None:
+        self.database = database
+        self.exists = exists
+        self.hooks = hooks
+        self.clock = clock
+        self.server_name = server_name
+        self.require_encryption = require_encryption
+        self.store = Store(database.dialect)
+        self.rooms = Rooms(self.store)
+        self.views = Views()
+        self.notifier = Notifier()
+
+    def check_person(self, tx: Transaction, user_id: str) -> None:
+        """Whether `user_id` can be a member: a local person. Raises M_INVALID_PARAM, M_FORBIDDEN or M_NOT_FOUND."""
+        try:
+            check_user_id(user_id)
+        except IdentifierError as error:
+            raise invalid(str(error)) from None
+        if is_partner(user_id):
+            raise forbidden(f"{user_id} is a partner's address; no membership can name it")
+        if not self.exists(tx, user_id):
+            raise not_found(f"nobody here is called {user_id}")
+
+    def room_joined_by(self, tx: Transaction, room_id: str, user_id: str) -> Room:
+        """The room as this transaction sees it; raises M_FORBIDDEN unless `user_id` is joined."""
+        room = self.rooms.current(tx, room_id)
+        if room is None or user_id not in room.joined:
+            raise not_joined(user_id, room_id)
+        return room
+
+    def publish(self, event: Event, room: Room, seen: Room | None) -> None:
+        """A durable event goes into memory and wakes who can see it. `room` is the room as its write saw it."""
+        now = self.rooms.durable(event, seen) or room
+        told: Iterable[str] = now.joined
+        if event.type == MEMBER and event.state_key is not None and event.state_key not in now.joined:
+            told = [*now.joined, event.state_key]
+        self.views.touch(told, event.room_id, event.position)
+        self.notifier.wake(told)
+
+    async def view(self, user_id: str) -> View:
+        """What is known about a person, loaded if need be."""
+        held = self.views.used(user_id)
+        return held if held is not None else await self._load_view(user_id)
+
+    async def _load_view(self, user_id: str) -> View:
+        def load(tx: Transaction) -> None:
+            rooms = self.store.memberships_of(tx, user_id)
+            tx.after_commit(lambda: self.views.install(user_id, rooms, self.database.position))
+
+        while (view := self.views.used(user_id)) is None:  # a full memory may have let go of it again
+            await self.database.write(load)
+        return view
+
+
+class RoomWrite:
+    """State events for one room inside one write: each is seen by the next, and published once durable."""
+
+    def __init__(self, core: Core, tx: Transaction, room: Room, seen: Room | None) -> None:
+        self._core = core
+        self._tx = tx
+        self._seen = seen
+        self.room = room
+
+    @classmethod
+    def open(cls, core: Core, tx: Transaction, room_id: str) -> RoomWrite:
+        """For an existing room; raises M_NOT_FOUND."""
+        found = core.rooms.working(tx, room_id)
+        if found is None:
+            raise not_found(f"there is no room {room_id}")
+        return cls(core, tx, *found)
+
+    @classmethod
+    def create(cls, core: Core, tx: Transaction, room_id: str) -> RoomWrite:
+        """For a room that does not exist yet."""
+        room = Room(room_id)
+        return cls(core, tx, room, room)
+
+    def put(self, sender: str, device_id: str, kind: str, state_key: str, content: dict[str, Any]) -> Event:
+        """Write a state event; whether it is allowed has been decided. Raises M_BAD_JSON, M_TOO_LARGE."""
+        previous = self.room.state.get((kind, state_key))
+        event = events.seal(
+            self.room.room_id,
+            sender,
+            device_id,
+            kind,
+            events.canonical_content(content),
+            self._core.clock(),
+            state_key=state_key,
+            extra=_replaced(previous),
+        )
+        event.position = self._tx.next_position()
+        self._core.store.add_event(self._tx, event, None)
+        self._core.rooms.mark(event)
+        if kind == MEMBER:
+            self._member_changed(event, self.room.memberships.get(state_key), content["membership"])
+        self.room.apply(event)
+        room, seen = self.room, self._seen
+        self._tx.after_commit(lambda: self._core.publish(event, room, seen))
+        if kind == CLOSED:
+            for closed_hook in self._core.hooks.on_closed:
+                closed_hook(self._tx, event.room_id, state_key, content["closed"])
+        return event
+
+    def _member_changed(self, event: Event, before: str | None, membership: str) -> None:
+        user_id, core = event.state_key or "", self._core
+        if membership == before:
+            return
+        core.store.put_membership(self._tx, user_id, event.room_id, membership, event.position)
+
+        def durable() -> None:
+            view = core.views.held(user_id)
+            if view is not None:
+                view.rooms[event.room_id] = Membership(membership, event.position)
+
+        self._tx.after_commit(durable)
+        for hook in core.hooks.on_membership:
+            hook(self._tx, event.room_id, user_id, membership)
+
+
+def _replaced(previous: Event | None) -> bytes:
+    """What a client shows as the change: the content before (Client-Server API, `prev_content`)."""
+    if previous is None:
+        return b""
+    unsigned = {"prev_content": previous.content, "replaces_state": previous.event_id}
+    return b',"unsigned":' + msgspec.json.encode(unsigned)

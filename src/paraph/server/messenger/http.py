@@ -1,0 +1,17 @@
+"""The messenger's endpoints: parse, call, render."""
+
+from paraph.server.http import Endpoint
+from paraph.server.messenger import http_client, http_events, http_personal, http_rooms
+from paraph.server.messenger.service import Messenger
+
+CLIENT = "/_matrix/client/v3"
+
+
+def endpoints(messenger: Messenger, base_url: str) -> list[Endpoint]:
+    """The messenger's rows of the endpoint table. `base_url` is how clients reach this server."""
+    return [
+        *http_client.endpoints(messenger, base_url),
+        *http_events.endpoints(messenger),
+        *http_rooms.endpoints(messenger),
+        *http_personal.endpoints(messenger),
+    ]

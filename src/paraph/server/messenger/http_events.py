@@ -1,0 +1,126 @@
+"""Endpoints for events: sending, state, redaction, history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from paraph.server.http import Access, Endpoint, Reply, Request
+from paraph.server.messenger import events
+from paraph.server.messenger.model import Event
+from paraph.server.messenger.reading import MAX_PAGE, check_dir, parse_token
+from paraph.server.messenger.service import Messenger
+
+ROOM = "/_matrix/client/v3/rooms/{room_id}"
+MAX_BODY = 128 * 1024
+"""Bytes of a sent content; an event may have half of that, so a larger one is named as such."""
+
+
+class _Redact(msgspec.Struct):
+    reason: str | None = None
+
+
+class _Events:
+    def __init__(self, messenger: Messenger) -> None:
+        self._messenger = messenger
+        self._reading = messenger.reading
+        self._send = messenger.sending.send
+
+    async def send(self, request: Request) -> Reply:
+        params = request.params
+        content = request.json(dict[str, Any])
+        event_id = await self._send(request.person, params["room_id"], params["type"], params["txn_id"], content)
+        return Reply(200, b'{"event_id":"%b"}' % event_id.encode())
+
+    async def redact(self, request: Request) -> Reply:
+        params = request.params
+        event_id = await self._messenger.sending.redact(
+            request.person, params["room_id"], params["event_id"], params["txn_id"], request.json(_Redact).reason
+        )
+        return Reply.json({"event_id": event_id})
+
+    async def set_state(self, request: Request) -> Reply:
+        params = request.params
+        event_id = await self._messenger.sending.set_state(
+            request.person, params["room_id"], params["type"], params.get("state_key", ""), request.json(dict[str, Any])
+        )
+        return Reply.json({"event_id": event_id})
+
+    async def state_entry(self, request: Request) -> Reply:
+        params = request.params
+        event = await self._reading.state_entry(
+            request.person, params["room_id"], params["type"], params.get("state_key", "")
+        )
+        if request.query().get("format") == "event":
+            return Reply(200, events.full(event))
+        return Reply.json(event.content)
+
+    async def state(self, request: Request) -> Reply:
+        found = await self._reading.state(request.person, request.params["room_id"])
+        return Reply.json([msgspec.Raw(events.full(event)) for event in found])
+
+    async def event(self, request: Request) -> Reply:
+        event = await self._reading.event(request.person, request.params["room_id"], request.params["event_id"])
+        return Reply(200, _full(event, request))
+
+    async def messages(self, request: Request) -> Reply:
+        query = request.query()
+        start, to = query.get("from"), query.get("to")
+        page = await self._reading.messages(
+            request.person,
+            request.params["room_id"],
+            check_dir(query.get("dir")),
+            parse_token(start) if start else None,
+            parse_token(to) if to else None,
+            request.query_int("limit", 10, 1, MAX_PAGE),
+        )
+        first = start or f"s{min(page.start, self._messenger.core.database.position)}"
+        answer = {"chunk": _all(page.events, request), "start": first, "state": []}
+        return Reply.json(answer if page.end is None else answer | {"end": f"s{page.end}"})
+
+    async def context(self, request: Request) -> Reply:
+        limit = request.query_int("limit", 10, 0, MAX_PAGE)
+        event, before, after, state = await self._reading.context(
+            request.person, request.params["room_id"], request.params["event_id"], limit
+        )
+        oldest = before.events[-1].position - 1 if before.events else event.position - 1
+        newest = after.events[-1].position if after.events else event.position
+        return Reply.json(
+            {
+                "event": msgspec.Raw(_full(event, request)),
+                "events_before": _all(before.events, request),
+                "events_after": _all(after.events, request),
+                "state": _all(state, request),
+                "start": f"s{oldest}",
+                "end": f"s{newest}",
+            }
+        )
+
+
+def _full(event: Event, request: Request) -> bytes:
+    return events.full_for_device(event, request.person.user_id, request.person.device_id)
+
+
+def _all(found: list[Event], request: Request) -> list[msgspec.Raw]:
+    return [msgspec.Raw(_full(event, request)) for event in found]
+
+
+def endpoints(messenger: Messenger) -> list[Endpoint]:
+    """Rows for events."""
+    on, person = _Events(messenger), Access.PERSON
+    state = f"{ROOM}/state/{{type}}"
+    return [
+        Endpoint(
+            "PUT", f"{ROOM}/send/{{type}}/{{txn_id}}", person, on.send, "Send a message event.", max_body=MAX_BODY
+        ),
+        Endpoint("PUT", f"{ROOM}/redact/{{event_id}}/{{txn_id}}", person, on.redact, "Empty an event for good."),
+        Endpoint("PUT", state, person, on.set_state, "Set room state.", max_body=MAX_BODY),
+        Endpoint("PUT", f"{state}/{{state_key}}", person, on.set_state, "Set room state.", max_body=MAX_BODY),
+        Endpoint("GET", state, person, on.state_entry, "One piece of room state."),
+        Endpoint("GET", f"{state}/{{state_key}}", person, on.state_entry, "One piece of room state."),
+        Endpoint("GET", f"{ROOM}/state", person, on.state, "The room's state."),
+        Endpoint("GET", f"{ROOM}/event/{{event_id}}", person, on.event, "One event."),
+        Endpoint("GET", f"{ROOM}/messages", person, on.messages, "A page of the room's history."),
+        Endpoint("GET", f"{ROOM}/context/{{event_id}}", person, on.context, "An event and what is around it."),
+    ]

@@ -1,0 +1,206 @@
+"""Reading a room on request: state, members, history. From the tables, as of the newest durable position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from paraph.server.http import MatrixError, PersonPrincipal
+from paraph.server.messenger import events
+from paraph.server.messenger.core import Core
+from paraph.server.messenger.errors import forbidden, invalid, not_found
+from paraph.server.messenger.model import CLOSED, MEMBER, Event, StoredEvent
+from paraph.server.messenger.store import END
+from paraph.server.messenger.visibility import Sight
+from paraph.server.storage import Transaction
+
+MAX_PAGE = 1_000
+MAX_SCAN = 3_000
+"""Events looked at for one page, visible or not."""
+
+
+def parse_token(token: str) -> int:
+    """The position in a `s<position>` token; raises M_INVALID_PARAM."""
+    digits = token[1:]
+    if token[:1] != "s" or not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
+        raise invalid(f"{token[:40]!r} is no token of this server")
+    return int(digits)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of history: events in the asked order, and the token to go on from (None at the end)."""
+
+    events: list[Event]
+    start: int
+    end: int | None
+
+
+class Reading:
+    """Answers questions about rooms."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def _sight(self, tx: Transaction, room_id: str, user_id: str) -> tuple[Sight, int]:
+        """The person's sight and the position up to which it reaches; raises M_FORBIDDEN for strangers."""
+        upto = self._core.database.position
+        sight = Sight.load(self._core.store, tx, room_id, user_id, upto)
+        if sight.now not in ("join", "leave", "ban") or not sight.joined_within(0, upto):
+            raise forbidden(f"{user_id} is not and was not joined to {room_id}")
+        return sight, upto if sight.horizon is None else min(upto, sight.horizon)
+
+    async def event(self, person: PersonPrincipal, room_id: str, event_id: str) -> Event:
+        """One event; raises M_NOT_FOUND if there is none that the person may see."""
+
+        def read(tx: Transaction) -> Event:
+            sight, upto = self._sight(tx, room_id, person.user_id)
+            found = self._core.store.event(tx, room_id, event_id)
+            if found is None or found.position > upto or not sight.sees(found):
+                raise not_found(f"there is no event {event_id} that you may see")
+            return found
+
+        return await self._core.database.read(read)
+
+    async def messages(
+        self, person: PersonPrincipal, room_id: str, backwards: bool, start: int | None, to: int | None, limit: int
+    ) -> Page:
+        """History from `start` (default: the newest, or the oldest) towards `to`, at most `limit` events."""
+
+        def read(tx: Transaction) -> Page:
+            sight, upto = self._sight(tx, room_id, person.user_id)
+            if backwards:
+                return self._backwards(tx, room_id, sight, min(upto, END if start is None else start), to or 0, limit)
+            return self._forwards(tx, room_id, sight, start or 0, min(upto, END if to is None else to), limit)
+
+        return await self._core.database.read(read)
+
+    def _backwards(self, tx: Transaction, room_id: str, sight: Sight, start: int, to: int, limit: int) -> Page:
+        fetch = self._core.store.events_backwards
+        return _page(lambda at: fetch(tx, room_id, to, at, limit), sight, start, limit, step=-1)
+
+    def _forwards(self, tx: Transaction, room_id: str, sight: Sight, start: int, upto: int, limit: int) -> Page:
+        fetch = self._core.store.events_forwards
+        return _page(lambda at: fetch(tx, room_id, at, upto, limit), sight, start, limit, step=0)
+
+    async def context(
+        self, person: PersonPrincipal, room_id: str, event_id: str, limit: int
+    ) -> tuple[Event, Page, Page, list[Event]]:
+        """An event, the pages before and after it, and the room's state after the last of them."""
+
+        def read(tx: Transaction) -> tuple[Event, Page, Page, list[Event]]:
+            store = self._core.store
+            sight, upto = self._sight(tx, room_id, person.user_id)
+            found = store.event(tx, room_id, event_id)
+            if found is None or found.position > upto or not sight.sees(found):
+                raise not_found(f"there is no event {event_id} that you may see")
+            half = limit // 2
+            at = found.position
+            before = self._backwards(tx, room_id, sight, at - 1, 0, half) if half else Page([], at - 1, at - 1)
+            rest = limit - half
+            after = self._forwards(tx, room_id, sight, at, upto, rest) if rest else Page([], at, at)
+            last = after.events[-1].position if after.events else at
+            return found, before, after, store.state_at(tx, room_id, last)
+
+        return await self._core.database.read(read)
+
+    async def state(self, person: PersonPrincipal, room_id: str) -> list[Event]:
+        """The room's state now, or as it was when the person left."""
+
+        def read(tx: Transaction) -> list[Event]:
+            _, upto = self._sight(tx, room_id, person.user_id)
+            return self._core.store.state_at(tx, room_id, upto)
+
+        return await self._core.database.read(read)
+
+    async def state_entry(self, person: PersonPrincipal, room_id: str, kind: str, state_key: str) -> Event:
+        """One piece of state; raises M_NOT_FOUND."""
+
+        def read(tx: Transaction) -> Event:
+            _, upto = self._sight(tx, room_id, person.user_id)
+            found = self._core.store.state_entry(tx, room_id, kind, state_key, upto)
+            if found is None:
+                raise not_found(f"the room has no state {kind} with key {state_key!r}")
+            return found
+
+        return await self._core.database.read(read)
+
+    async def members(
+        self, person: PersonPrincipal, room_id: str, at: int | None, wanted: str | None, unwanted: str | None
+    ) -> list[Event]:
+        """Membership events as of `at`, optionally of one kind, or of all but one."""
+
+        def read(tx: Transaction) -> list[Event]:
+            _, upto = self._sight(tx, room_id, person.user_id)
+            state = self._core.store.state_at(tx, room_id, upto if at is None else min(at, upto))
+            return [event for event in state if event.type == MEMBER]
+
+        found = await self._core.database.read(read)
+        kept = [(event, event.content.get("membership")) for event in found]
+        return [event for event, kind in kept if wanted in (None, kind) and kind != unwanted]
+
+    async def joined_members(self, person: PersonPrincipal, room_id: str) -> dict[str, dict[str, Any]]:
+        """Display name and avatar of each joined member; for joined members only."""
+
+        def read(tx: Transaction) -> list[Event]:
+            sight, upto = self._sight(tx, room_id, person.user_id)
+            if sight.now != "join":
+                raise forbidden("only joined members may list the members")
+            return [event for event in self._core.store.state_at(tx, room_id, upto) if event.type == MEMBER]
+
+        contents = {event.state_key or "": event.content for event in await self._core.database.read(read)}
+        return {
+            user_id: {"display_name": content.get("displayname"), "avatar_url": content.get("avatar_url")}
+            for user_id, content in contents.items()
+            if content.get("membership") == "join"
+        }
+
+    # What higher rooms of the server ask (`MessageSource`)
+
+    def encrypted_events(
+        self, tx: Transaction, room_id: str, senders: Sequence[str], after: int, limit: int
+    ) -> list[StoredEvent]:
+        """At most `limit` encrypted events by `senders` after `after`, oldest first, never beyond what is durable."""
+        upto = self._core.database.position
+        found = self._core.store.encrypted_events(tx, room_id, senders, after, limit)
+        return [_stored(event) for event in found if event.position <= upto]
+
+    def is_closed(self, tx: Transaction, room_id: str) -> bool:
+        """Whether anybody has closed the room to partners; whoever closed it and left has left it closed."""
+        return any(event.content.get("closed") is True for event in self._core.store.state_of_type(tx, room_id, CLOSED))
+
+
+def _page(fetch: Callable[[int], list[Event]], sight: Sight, start: int, limit: int, step: int) -> Page:
+    """Fetch and keep what may be seen until there is enough, no more, or enough was looked at.
+
+    The token after an event is its position + `step`.
+    """
+    found: list[Event] = []
+    at, scanned = start, 0
+    while True:
+        batch = fetch(at)
+        for event in batch:
+            at = event.position + step
+            if sight.sees(event):
+                found.append(event)
+                if len(found) == limit:
+                    return Page(found, start, at)
+        scanned += len(batch)
+        if len(batch) < limit:
+            return Page(found, start, None)
+        if scanned >= MAX_SCAN:
+            return Page(found, start, at)
+
+
+def _stored(event: Event) -> StoredEvent:
+    return StoredEvent(event.position, msgspec.json.decode(events.full(event)))
+
+
+def check_dir(value: str | None) -> bool:
+    """Whether `dir` asks for history backwards; raises M_INVALID_PARAM."""
+    if value not in ("b", "f"):
+        raise MatrixError(400, "M_INVALID_PARAM", f"dir must be b or f, not {str(value)[:10]!r}")
+    return value == "b"

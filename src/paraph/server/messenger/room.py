@@ -1,0 +1,192 @@
+"""A room in memory: its state, who is in it, and the newest events ready to be sent out.
+
+What is held here is exactly what is durable: it is loaded inside a write, and changed only by events whose
+commit succeeded (see `rooms.py`). Nothing here touches a database.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from paraph.server.messenger.model import (
+    CREATE,
+    ENCRYPTION,
+    JOIN_RULES,
+    MEMBER,
+    POWER,
+    VISIBILITY,
+    Event,
+    Receipt,
+)
+from paraph.server.messenger.power import Power
+
+TAIL_EVENTS = 64
+"""Newest events kept per room: what a device that is no further behind gets without SQL."""
+RECENT_RECEIPTS = 64
+
+StateKey = tuple[str, str]
+
+
+class Room:
+    """Current state and recent past of one room.
+
+    `tail` holds every event with a position above `tail_from`; `receipts` every receipt above `receipts_from`.
+    `visibilities` is the whole history of `m.room.history_visibility` as (position, value).
+    """
+
+    __slots__ = (
+        "creator",
+        "encrypted",
+        "join_rule",
+        "joined",
+        "last_position",
+        "memberships",
+        "power",
+        "receipts",
+        "receipts_from",
+        "room_id",
+        "state",
+        "state_position",
+        "tail",
+        "tail_bytes",
+        "tail_from",
+        "visibilities",
+    )
+
+    def __init__(self, room_id: str) -> None:
+        self.room_id = room_id
+        self.state: dict[StateKey, Event] = {}
+        self.state_position = 0
+        self.last_position = 0
+        self.creator = ""
+        self.encrypted = False
+        self.join_rule = "invite"
+        self.memberships: dict[str, str] = {}
+        self.joined: dict[str, None] = {}
+        self.power = Power(None, "")
+        self.visibilities: list[tuple[int, str]] = []
+        self.tail: deque[Event] = deque()
+        self.tail_bytes = 0
+        self.tail_from = 0
+        self.receipts: dict[tuple[str, str, str], Receipt] = {}
+        self.receipts_from = 0
+
+    @classmethod
+    def loaded(
+        cls,
+        room_id: str,
+        state: Iterable[Event],
+        visibilities: Iterable[Event],
+        tail: list[Event],
+        last_receipt: int,
+    ) -> Room:
+        """A room from its stored state (in order), all its visibility events, and its newest events (in order)."""
+        room = cls(room_id)
+        for event in state:
+            room._set(event)
+        room.visibilities = [(event.position, _visibility(event)) for event in visibilities]
+        if len(tail) > TAIL_EVENTS:
+            room.tail_from = tail[0].position
+            tail = tail[1:]
+        room.tail.extend(tail)
+        room.tail_bytes = sum(len(event.json) for event in tail)
+        room.last_position = tail[-1].position if tail else 0
+        room.receipts_from = last_receipt
+        return room
+
+    def copy(self) -> Room:
+        """The same room, to be changed freely: what a write works on before anything is durable."""
+        other = Room(self.room_id)
+        for name in Room.__slots__:
+            value = getattr(self, name)
+            setattr(other, name, value.copy() if isinstance(value, dict | list | deque) else value)
+        return other
+
+    def apply(self, event: Event) -> None:
+        """Take in a newer event; one already seen changes nothing."""
+        if event.position <= self.last_position:
+            return
+        self.last_position = event.position
+        self.tail.append(event)
+        self.tail_bytes += len(event.json)
+        if len(self.tail) > TAIL_EVENTS:
+            oldest = self.tail.popleft()
+            self.tail_bytes -= len(oldest.json)
+            self.tail_from = oldest.position
+        if event.state_key is not None:
+            self._set(event)
+            if event.type == VISIBILITY and event.state_key == "":
+                self.visibilities.append((event.position, _visibility(event)))
+
+    def replace(self, event: Event) -> None:
+        """Put the redacted form of an event where its original was."""
+        for index, held in enumerate(self.tail):
+            if held.event_id == event.event_id:
+                self.tail_bytes += len(event.json) - len(held.json)
+                self.tail[index] = event
+        if event.state_key is not None:
+            key = (event.type, event.state_key)
+            if key in self.state and self.state[key].event_id == event.event_id:
+                self._set(event)
+
+    def _set(self, event: Event) -> None:
+        key = event.state_key or ""
+        self.state[event.type, key] = event
+        self.state_position = max(self.state_position, event.position)
+        if event.type == MEMBER:
+            self._set_member(key, event)
+        elif key == "":
+            self._set_rule(event)
+
+    def _set_member(self, user_id: str, event: Event) -> None:
+        membership = str(event.content.get("membership", "leave"))
+        self.memberships[user_id] = membership
+        if membership == "join":
+            self.joined[user_id] = None
+        else:
+            self.joined.pop(user_id, None)
+
+    def _set_rule(self, event: Event) -> None:
+        if event.type == CREATE:
+            self.creator = event.sender
+            self.power = Power(None, event.sender)
+        elif event.type == POWER:
+            self.power = Power(event.content, self.creator)
+        elif event.type == ENCRYPTION:
+            self.encrypted = True
+        elif event.type == JOIN_RULES:
+            self.join_rule = str(event.content.get("join_rule", "invite"))
+
+    def receive(self, receipt: Receipt) -> None:
+        """Take in a newer receipt."""
+        key = (receipt.user_id, receipt.type, receipt.thread_id)
+        self.receipts.pop(key, None)
+        self.receipts[key] = receipt
+        if len(self.receipts) > RECENT_RECEIPTS:
+            oldest = next(iter(self.receipts))
+            self.receipts_from = self.receipts.pop(oldest).position
+
+    def events_after(self, position: int, upto: int) -> list[Event]:
+        """Every event in (position, upto]; only asked with `position >= tail_from`."""
+        found: list[Event] = []
+        for event in reversed(self.tail):
+            if event.position <= position:
+                break
+            if event.position <= upto:
+                found.append(event)
+        found.reverse()
+        return found
+
+    def receipts_after(self, position: int) -> list[Receipt]:
+        """Every receipt above `position`; only asked with `position >= receipts_from`."""
+        found: list[Receipt] = []
+        for receipt in reversed(self.receipts.values()):
+            if receipt.position <= position:
+                break
+            found.append(receipt)
+        return found
+
+
+def _visibility(event: Event) -> str:
+    return str(event.content.get("history_visibility", "shared"))

@@ -1,0 +1,172 @@
+"""Sending: the path of every message, and of state and redactions.
+
+For a message: the content is serialised and hashed once before the write; inside it, the room in memory answers who
+may send what, and one INSERT stores the event. The transaction id lies in the same row, under a unique index.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from paraph.server.http import ApiError, PersonPrincipal
+from paraph.server.messenger import auth, events
+from paraph.server.messenger.core import Core, RoomWrite
+from paraph.server.messenger.errors import bad_json, forbidden, not_found
+from paraph.server.messenger.membership import Memberships
+from paraph.server.messenger.model import CREATE, ENCRYPTED, MEMBER, REACTION, REDACTION, Event
+from paraph.server.messenger.room import Room
+from paraph.server.storage import Transaction
+
+
+class Sending:
+    """Puts events into rooms."""
+
+    def __init__(self, core: Core, memberships: Memberships) -> None:
+        self._core = core
+        self._memberships = memberships
+
+    async def send(
+        self, person: PersonPrincipal, room_id: str, event_type: str, txn_id: str, content: dict[str, Any]
+    ) -> str:
+        """Send a message event; returns its id. The same request again writes nothing and returns the same id.
+
+        Raises M_FORBIDDEN (not joined, plaintext, power level), M_BAD_JSON, M_TOO_LARGE, and what `before_send` raises.
+        """
+        if event_type == REDACTION:
+            target = content.get("redacts")
+            if not isinstance(target, str):
+                raise bad_json("redacts must be the id of an event")
+            return await self.redact(person, room_id, target, txn_id, content.get("reason"))
+        events.check_name("type", event_type)
+        events.check_name("the transaction id", txn_id)
+        if event_type == ENCRYPTED:
+            auth.check_encrypted(content)
+        elif event_type == REACTION:
+            _check_reaction(content)
+        core, user_id, device_id = self._core, person.user_id, person.device_id
+        key = events.txn_key(user_id, device_id, "send", room_id, event_type, txn_id)
+        event = events.seal(
+            room_id,
+            user_id,
+            device_id,
+            event_type,
+            events.canonical_content(content),
+            core.clock(),
+            txn_id=txn_id,
+        )
+
+        def write(tx: Transaction) -> str:
+            try:
+                room = core.room_joined_by(tx, room_id, user_id)
+                auth.check_message(room, event_type, core.require_encryption)
+                auth.check_level(room, user_id, event_type, is_state=False)
+                if event_type == ENCRYPTED and core.hooks.before_send is not None:
+                    core.hooks.before_send(tx, user_id, device_id, room_id, content)
+            except ApiError:  # a repeated request is answered as it was the first time
+                written = core.store.event_id_of_txn(tx, key)
+                if written is None:
+                    raise
+                return written
+            return self._append(tx, room, event, key)
+
+        return await core.database.write(write)
+
+    def _append(self, tx: Transaction, room: Room, event: Event, key: bytes) -> str:
+        core = self._core
+        event.position = tx.next_position()
+        if not core.store.add_event(tx, event, key):
+            written = core.store.event_id_of_txn(tx, key)
+            if written is None:
+                raise forbidden("an event with this id exists already")
+            return written
+        seen = None if room is core.rooms.held(event.room_id) else room
+        tx.after_commit(lambda: core.publish(event, room, seen))
+        return event.event_id
+
+    async def redact(
+        self, person: PersonPrincipal, room_id: str, target_id: str, txn_id: str, reason: object = None
+    ) -> str:
+        """Take the content out of an event, for everybody and for good; returns the redaction's id."""
+        events.check_name("the transaction id", txn_id)
+        core = self._core
+        content: dict[str, Any] = {"redacts": target_id}
+        if reason is not None:
+            if not isinstance(reason, str):
+                raise bad_json("reason must be text")
+            content["reason"] = reason
+        key = events.txn_key(person.user_id, person.device_id, "redact", room_id, target_id, txn_id)
+        event = events.seal(
+            room_id,
+            person.user_id,
+            person.device_id,
+            REDACTION,
+            events.canonical_content(content),
+            core.clock(),
+            extra=b',"redacts":' + msgspec.json.encode(target_id),
+            txn_id=txn_id,
+        )
+
+        def write(tx: Transaction) -> str:
+            written = core.store.event_id_of_txn(tx, key)
+            if written is not None:
+                return written
+            room = core.room_joined_by(tx, room_id, person.user_id)
+            target = core.store.event(tx, room_id, target_id)
+            if target is None:
+                raise not_found(f"there is no event {target_id} in this room")
+            auth.check_redaction(room, person.user_id, target)
+            event_id = self._append(tx, room, event, key)
+            self._redact(tx, target, event)
+            return event_id
+
+        return await core.database.write(write)
+
+    def _redact(self, tx: Transaction, target: Event, redaction: Event) -> None:
+        if target.redacted_by is not None:
+            return
+        target.json = events.redacted(target, redaction)
+        target.redacted_by = redaction.event_id
+        core = self._core
+        core.store.redact(tx, target.event_id, redaction.event_id, target.json)
+        tx.after_commit(lambda: core.rooms.change(target.room_id, lambda room: room.replace(target)))
+
+    async def set_state(
+        self, person: PersonPrincipal, room_id: str, event_type: str, state_key: str, content: dict[str, Any]
+    ) -> str:
+        """Set a piece of room state; returns the event id. What is so already stays, with its event.
+
+        Raises M_FORBIDDEN, M_BAD_JSON, M_TOO_LARGE, M_NOT_FOUND.
+        """
+        events.check_name("type", event_type)
+        events.check_name("state_key", state_key)
+
+        def write(tx: Transaction) -> str:
+            work = RoomWrite.open(self._core, tx, room_id)
+            if event_type == MEMBER:
+                return self._memberships.write_state(tx, work, person, state_key, content)
+            auth.check_state(work.room, person.user_id, event_type, state_key, content)
+            current = work.room.state.get((event_type, state_key))
+            if current is not None and current.sender == person.user_id and current.content == content:
+                return current.event_id
+            return work.put(person.user_id, person.device_id, event_type, state_key, content).event_id
+
+        return await self._core.database.write(write)
+
+    def put_platform_state(
+        self, tx: Transaction, room_id: str, event_type: str, state_key: str, sender: str, content: dict[str, Any]
+    ) -> str:
+        """State that the platform writes inside a transaction of its own (`org.paraph.grant`); returns the event id.
+
+        Raises M_NOT_FOUND for an unknown room, ValueError for types whose rules it would get around.
+        """
+        if event_type in (MEMBER, CREATE) or not event_type.startswith("org.paraph."):
+            raise ValueError(f"the platform does not write {event_type}")
+        return RoomWrite.open(self._core, tx, room_id).put(sender, "", event_type, state_key, content).event_id
+
+
+def _check_reaction(content: dict[str, Any]) -> None:
+    relation = content.get("m.relates_to")
+    if not isinstance(relation, dict) or relation.get("rel_type") != "m.annotation":
+        raise bad_json("a reaction names its event in m.relates_to, with rel_type m.annotation")

@@ -1,0 +1,106 @@
+"""The messenger: rooms, membership, state, sending and sync, as app.py builds it and other rooms see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from paraph.server.messenger.core import Core, Hooks
+from paraph.server.messenger.creation import Creation
+from paraph.server.messenger.membership import Memberships
+from paraph.server.messenger.model import StoredEvent
+from paraph.server.messenger.personal import Personal
+from paraph.server.messenger.reading import Reading
+from paraph.server.messenger.sending import Sending
+from paraph.server.messenger.sync import DevicesForSync, Sync
+from paraph.server.messenger.typing import Typing
+from paraph.server.storage import Database, Transaction
+
+
+class Messenger:
+    """Everything about rooms. Also the `MessageSource` of the Inbox API.
+
+    `exists(tx, user_id)` says whether a person has an account; `devices` contributes to sync; `hooks` may be filled
+    in after construction, by rooms that are built later; `clock` gives milliseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        exists: Callable[[Transaction, str], bool],
+        devices: DevicesForSync,
+        hooks: Hooks,
+        clock: Callable[[], int],
+        *,
+        server_name: str,
+        require_encryption: bool = True,
+    ) -> None:
+        self.core = Core(
+            database,
+            exists,
+            hooks,
+            clock,
+            server_name=server_name,
+            require_encryption=require_encryption,
+        )
+        self.typing = Typing(self.core)
+        self.memberships = Memberships(self.core)
+        self.creation = Creation(self.core, self.memberships)
+        self.sending = Sending(self.core, self.memberships)
+        self.reading = Reading(self.core)
+        self.personal = Personal(self.core, self.typing)
+        self.sync = Sync(self.core, devices, self.typing)
+
+    def stop(self) -> None:
+        """Wake every long poll; from now on sync answers at once."""
+        self.typing.stop()
+        self.core.notifier.stop()
+
+    # For the devices room
+
+    def devices_changed(self, user_ids: Iterable[str]) -> None:
+        """Something that the devices room contributes to these people's syncs changed: to-device messages, device
+        lists, key counts. To be called after the commit (`Transaction.after_commit`); wakes their long polls.
+        """
+        user_ids = list(user_ids)
+        for user_id in user_ids:
+            view = self.core.views.held(user_id)
+            if view is not None:
+                view.devices_at = self.core.database.position
+        self.core.notifier.wake(user_ids)
+
+    def shares_room(self, tx: Transaction, user_id: str) -> set[str]:
+        """Everybody else who is joined to a room that this person is joined to."""
+        return self.core.store.sharers(tx, user_id)
+
+    # For consent and inbox (`MessageSource`)
+
+    def joined_rooms(self, tx: Transaction, user_id: str) -> list[str]:
+        """Ids of the rooms that a person is joined to, sorted."""
+        return self.core.store.joined_rooms(tx, user_id)
+
+    def members(self, tx: Transaction, room_id: str) -> list[str]:
+        """Who is joined to a room, sorted; empty for an unknown room."""
+        return self.core.store.members(tx, room_id)
+
+    def encrypted_events(
+        self, tx: Transaction, room_id: str, senders: Sequence[str], after: int, limit: int
+    ) -> list[StoredEvent]:
+        """At most `limit` durable `m.room.encrypted` events by `senders` with a position above `after`, oldest first.
+
+        Redacted events are left out. `StoredEvent.event` is the complete client event, room id included.
+        """
+        return self.reading.encrypted_events(tx, room_id, senders, after, limit)
+
+    def is_closed(self, tx: Transaction, room_id: str) -> bool:
+        """Whether a member has closed the room to partners (it stays closed when that member leaves)."""
+        return self.reading.is_closed(tx, room_id)
+
+    def put_platform_state(
+        self, tx: Transaction, room_id: str, event_type: str, state_key: str, sender: str, content: dict[str, Any]
+    ) -> str:
+        """Write a state event of the platform's own (`org.paraph.*`) in a running write; returns its event id.
+
+        Raises M_NOT_FOUND for an unknown room, ValueError for another type.
+        """
+        return self.sending.put_platform_state(tx, room_id, event_type, state_key, sender, content)

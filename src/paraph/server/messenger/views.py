@@ -1,0 +1,88 @@
+"""What the server knows in memory about each person who syncs: rooms, what changed lately, and the devices' share.
+
+A view is loaded inside a write, like a room, so that it is exactly what is durable. Above `floor` it knows of every
+change; a device with an older token is answered from the tables.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+from paraph.server.messenger.model import Membership
+
+MAX_VIEWS = 20_000
+
+
+class DeviceView:
+    """One device's part: its key counts as last read, and what it has been told that no table remembers."""
+
+    __slots__ = ("counts", "counts_at", "typing", "unacknowledged")
+
+    def __init__(self) -> None:
+        self.counts: tuple[dict[str, int], list[str]] = ({}, [])
+        self.counts_at = -1
+        self.unacknowledged: int | None = 0  # a token from here on allows to-device messages to be deleted
+        self.typing: dict[str, int] = {}
+
+
+class View:
+    """One person. `recent` maps rooms to their last change above `floor`, oldest change first."""
+
+    __slots__ = ("account_data_at", "devices", "devices_at", "floor", "recent", "rooms", "typing")
+
+    def __init__(self, rooms: dict[str, Membership], floor: int) -> None:
+        self.rooms = rooms
+        self.floor = floor
+        self.recent: dict[str, int] = {}
+        self.account_data_at = floor
+        self.devices_at = floor
+        self.typing: dict[str, int] = {}
+        self.devices: dict[str, DeviceView] = {}
+
+    def device(self, device_id: str) -> DeviceView:
+        """The part of one of this person's devices."""
+        return self.devices.setdefault(device_id, DeviceView())
+
+    def touch(self, room_id: str, position: int) -> None:
+        """Something changed in a room."""
+        self.recent.pop(room_id, None)
+        self.recent[room_id] = position
+
+    def changed_since(self, position: int) -> Iterator[str]:
+        """Rooms with a change above `position`; only asked with `position >= floor`."""
+        for room_id, changed in reversed(self.recent.items()):
+            if changed <= position:
+                return
+            yield room_id
+
+
+class Views:
+    """Views by person; the least recently used goes first."""
+
+    def __init__(self, *, max_views: int = MAX_VIEWS) -> None:
+        self._held: OrderedDict[str, View] = OrderedDict()
+        self._max = max_views
+
+    def held(self, user_id: str) -> View | None:
+        """A person's view if it is in memory."""
+        return self._held.get(user_id)
+
+    def used(self, user_id: str) -> View | None:
+        """As `held`, and marks it as used."""
+        view = self._held.get(user_id)
+        if view is not None:
+            self._held.move_to_end(user_id)
+        return view
+
+    def install(self, user_id: str, rooms: dict[str, Membership], floor: int) -> None:
+        """Keep a freshly loaded view, unless another load was faster."""
+        self._held.setdefault(user_id, View(rooms, floor))
+        if len(self._held) > self._max:
+            self._held.popitem(last=False)
+
+    def touch(self, user_ids: Iterable[str], room_id: str, position: int) -> None:
+        """Something that these people see changed in a room."""
+        held = self._held
+        for user_id in user_ids:
+            view = held.get(user_id)
+            if view is not None:
+                view.touch(room_id, position)
