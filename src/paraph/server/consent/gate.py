@@ -1,0 +1,52 @@
+"""The check before every send, and a person's count of grant states.
+
+People who never had a grant pay one look into a set. The set may hold a person too many (a write that was rolled back)
+but never one too few: a name goes in before the write that needs it is durable, and the check itself reads the
+database, within the same transaction as the send.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from paraph.server.consent import grant_store as store
+from paraph.server.consent.errors import StaleGrants
+from paraph.server.storage import Transaction
+
+GRANTS_MEMBER = "org.paraph.grants"
+"""In the cleartext content of an encrypted event: the version of the grants that the device acted on."""
+
+
+class GrantGate:
+    """Who has grants, and whether a device acted on their newest state."""
+
+    def __init__(self) -> None:
+        self._people: set[str] = set()
+
+    def load(self, tx: Transaction) -> None:
+        """Learn who has grants; once, at start."""
+        self._people.update(store.people_with_versions(tx))
+
+    def may_have_grants(self, person: str) -> bool:
+        """False only if the person never had a grant."""
+        return person in self._people
+
+    def bump(self, tx: Transaction, person: str) -> int:
+        """Count a new state of the person's grants; returns the new version."""
+        self._people.add(person)
+        return store.bump_version(tx, person)
+
+    def before_send(
+        self, tx: Transaction, user_id: str, device_id: str, _room_id: str, content: Mapping[str, Any]
+    ) -> None:
+        """Refuse an encrypted event of an enrolled device that acted on an older state of the grants.
+
+        Raises StaleGrants. Devices that are not enrolled hand out no keys to partners, so nothing is asked of them.
+        """
+        if user_id not in self._people:
+            return
+        version = store.version_for_device(tx, user_id, device_id)
+        if version is None:
+            return
+        named = content.get(GRANTS_MEMBER)
+        if type(named) is not int or named < version:
+            raise StaleGrants(version)
