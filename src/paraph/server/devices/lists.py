@@ -1,0 +1,93 @@
+"""Device lists: telling each person whose devices to look at again, and whose no longer."""
+
+from collections.abc import Callable, Iterable
+
+from paraph.server.accounts.recent import Recent
+from paraph.server.devices import list_store
+from paraph.server.storage import Transaction
+
+Notify = Callable[[Iterable[str]], None]
+SharesRoom = Callable[[Transaction, str], set[str]]
+
+MAX_REMEMBERED = 100_000
+
+
+class DeviceLists:
+    """`shares_room(tx, user)` tells who shares a room with a person; `notify(users)` wakes their syncs."""
+
+    def __init__(self, notify: Notify, shares_room: SharesRoom) -> None:
+        self._notify = notify
+        self._shares_room = shares_room
+        self._newest_change: int | None = None
+        self._newest_notice: Recent[str, int] = Recent(MAX_REMEMBERED)
+
+    def note_changed(self, tx: Transaction, user_id: str) -> None:
+        """The devices or identity of a person changed: everybody who shares a room with them looks again."""
+        position = tx.next_position()
+        list_store.put_change(tx, user_id, position)
+        told = self._shares_room(tx, user_id) | {user_id}
+
+        def after() -> None:
+            # Not known yet: the first sync will read it.
+            if self._newest_change is not None:
+                self._newest_change = max(self._newest_change, position)
+            self._notify(told)
+
+        tx.after_commit(after)
+
+    def note_shared(self, tx: Transaction, user_id: str, other: str) -> None:
+        """`user_id` alone is to look at the devices of `other` (they met in a room, or `other` is a partner)."""
+        self._note(tx, user_id, other, parted=False)
+
+    def note_left(self, tx: Transaction, user_id: str, other: str) -> None:
+        """`other` shares no room with `user_id` any more."""
+        self._note(tx, user_id, other, parted=True)
+
+    def _note(self, tx: Transaction, user_id: str, other: str, *, parted: bool) -> None:
+        position = tx.next_position()
+        list_store.put_notice(tx, user_id, other, parted, position)
+
+        def after() -> None:
+            known = self._newest_notice.get(user_id)
+            if known is not None:
+                self._newest_notice.put(user_id, max(known, position))
+            self._notify((user_id,))
+
+        tx.after_commit(after)
+
+    def on_membership(self, tx: Transaction, user_id: str, members: Iterable[str], membership: str) -> None:
+        """A person's membership in a room of these (other) members became `membership`.
+
+        Call it in the write that changes the membership, once `shares_room` sees the new state.
+        """
+        others = set(members) - {user_id}
+        if membership == "join":
+            for other in others:
+                self.note_shared(tx, user_id, other)
+                self.note_shared(tx, other, user_id)
+        elif membership in ("leave", "ban"):
+            for other in others - self._shares_room(tx, user_id):
+                self.note_left(tx, user_id, other)
+                self.note_left(tx, other, user_id)
+
+    def changes(self, tx: Transaction, user_id: str, since: int, upto: int) -> tuple[list[str], list[str]]:
+        """Whom to look at again and whom to forget, for the window (since, upto]; both sorted."""
+        changed, left = self._changed(tx, user_id, since, upto), set[str]()
+        for other, parted in self._notices(tx, user_id, since, upto):
+            (left if parted else changed).add(other)
+        return sorted(changed), sorted(left)
+
+    def _changed(self, tx: Transaction, user_id: str, since: int, upto: int) -> set[str]:
+        if self._newest_change is None:
+            self._newest_change = list_store.newest_change(tx)
+        if self._newest_change <= since:
+            return set()
+        found = list_store.changes(tx, since, upto)
+        return found & (self._shares_room(tx, user_id) | {user_id}) if found else found
+
+    def _notices(self, tx: Transaction, user_id: str, since: int, upto: int) -> list[tuple[str, bool]]:
+        newest = self._newest_notice.get(user_id)
+        if newest is None:
+            newest = list_store.newest_notice(tx, user_id)
+            self._newest_notice.put(user_id, newest)
+        return list_store.notices(tx, user_id, since, upto) if newest > since else []

@@ -1,0 +1,160 @@
+"""Messages from device to device: each reaches every device it names exactly once.
+
+A message waits at a position of the server's one order until a sync token at or beyond it comes back. A sync shows
+what lies after its own token, so a message is neither shown again after it was acknowledged nor lost before.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from paraph.protocol.canonical import encode
+from paraph.protocol.identifiers import is_partner
+from paraph.server.accounts.recent import Recent
+from paraph.server.devices import queue_store, store
+from paraph.server.devices.errors import invalid, named, queue_full
+from paraph.server.devices.lists import Notify
+from paraph.server.devices.model import QueueEnds, Waiting
+from paraph.server.http import MatrixError, PersonPrincipal
+from paraph.server.storage import Database, Transaction
+
+MAX_CONTENT_BYTES = 65_536
+MAX_NAME = 255
+MAX_TARGETS = 2_000
+MAX_WAITING = 10_000
+MAX_WAITING_BYTES = 32 << 20
+MAX_WAITING_FROM_ONE = 2_000
+"""Of the messages that wait for a device: one sender cannot fill the queue for everybody else."""
+REMEMBER_TRANSACTIONS_MS = 7 * 86_400_000
+MAX_REMEMBERED = 100_000
+
+Messages = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""User id -> device id or `*` -> content."""
+
+
+class ToDevice:
+    """The queues of people's and partners' devices."""
+
+    def __init__(self, database: Database, clock: Callable[[], int], notify: Notify) -> None:
+        self._database = database
+        self._clock = clock
+        self._notify = notify
+        self._ends: Recent[tuple[str, str], QueueEnds] = Recent(MAX_REMEMBERED)
+
+    async def send(self, person: PersonPrincipal, event_type: str, txn_id: str, messages: Messages) -> None:
+        """Queue a person's messages, once per transaction id and type of her device.
+
+        Raises M_FORBIDDEN for a partner's address, M_INVALID_PARAM, M_TOO_LARGE, M_LIMIT_EXCEEDED (a queue is full);
+        then nothing is queued. Devices and people that do not exist are passed over, as the specification says.
+        """
+        for what, text in (("the event type", event_type), ("the transaction id", txn_id)):
+            if not 0 < len(text) <= MAX_NAME or not text.isprintable():
+                raise invalid(f"{what} must have 1 to {MAX_NAME} printable characters")
+        if any(is_partner(user_id) for user_id in messages):
+            raise MatrixError(
+                403, "M_FORBIDDEN", "keys for partners go through /_paraph/v1/grants/{grant_id}/key-shares"
+            )
+        now = self._clock()
+
+        def write(tx: Transaction) -> None:
+            if queue_store.add_transaction(tx, person.user_id, person.device_id, event_type, txn_id, now):
+                queue_store.forget_transactions(tx, now - REMEMBER_TRANSACTIONS_MS)
+                self.queue(tx, person.user_id, event_type, messages, sender_device=person.device_id)
+
+        await self._database.write(write)
+
+    def queue(
+        self,
+        tx: Transaction,
+        sender: str,
+        event_type: str,
+        messages: Messages,
+        *,
+        sender_device: str | None = None,
+    ) -> None:
+        """Queue messages within a write. Raises as `send`, without its rule about partners.
+
+        For a partner's address the caller vouches for the device ids, and `*` is refused.
+        """
+        if sum(len(devices) for devices in messages.values()) > MAX_TARGETS:
+            raise invalid(f"expected at most {MAX_TARGETS} devices in one request")
+        position, reached = tx.next_position(), []
+        for user_id, contents in messages.items():
+            for device_id, text in self._resolve(tx, user_id, contents).items():
+                self._check_room(tx, user_id, device_id, sender, len(text))
+                content = msgspec.Raw(text)
+                message = Waiting(position, sender, sender_device, event_type, content)
+                queue_store.add(tx, user_id, device_id, message)
+                reached.append((user_id, device_id))
+        if reached:
+            tx.after_commit(lambda: self._arrived(reached, position))
+
+    def _resolve(self, tx: Transaction, user_id: str, contents: Mapping[str, Mapping[str, Any]]) -> dict[str, bytes]:
+        """Device id -> content, with `*` spread over the devices that are not named themselves."""
+        texts = {device_id: _encoded(content) for device_id, content in contents.items()}
+        if is_partner(user_id):
+            if "*" in texts:
+                raise invalid("expected a partner's devices by name")
+            return texts
+        star = texts.get("*")
+        known = store.device_ids(tx, user_id)
+        spread = dict.fromkeys(known, star) if star is not None else {}
+        named_here = {device_id: texts[device_id] for device_id in known if device_id in texts}
+        return {device_id: text for device_id, text in (spread | named_here).items() if text is not None}
+
+    def _check_room(self, tx: Transaction, user_id: str, device_id: str, sender: str, size: int) -> None:
+        waiting, size_waiting, from_sender = queue_store.load(tx, user_id, device_id, sender)
+        if waiting >= MAX_WAITING or size_waiting + size > MAX_WAITING_BYTES or from_sender >= MAX_WAITING_FROM_ONE:
+            raise queue_full(user_id, device_id)
+
+    def _arrived(self, reached: list[tuple[str, str]], position: int) -> None:
+        for device in reached:
+            ends = self._ends.get(device)
+            if ends is not None:  # otherwise the next look reads it
+                oldest = position if ends.oldest is None else ends.oldest
+                self._ends.put(device, QueueEnds(oldest, max(position, ends.newest or 0)))
+        self._notify({user_id for user_id, _ in reached})
+
+    def waiting(
+        self, tx: Transaction, user_id: str, device_id: str, since: int, upto: int, limit: int | None = None
+    ) -> list[Waiting]:
+        """The messages in (since, upto], oldest first; all of them unless `limit` is given.
+
+        Costs no query while nothing new waits. Only while reading what is durable.
+        """
+        newest = self._known_ends(tx, user_id, device_id).newest
+        if newest is None or newest <= since:
+            return []
+        return queue_store.part(tx, user_id, device_id, since, upto, -1 if limit is None else limit)
+
+    def _known_ends(self, tx: Transaction, user_id: str, device_id: str) -> QueueEnds:
+        ends = self._ends.get((user_id, device_id))
+        if ends is None:
+            ends = queue_store.ends(tx, user_id, device_id)
+            self._ends.put((user_id, device_id), ends)
+        return ends
+
+    async def acknowledge(self, user_id: str, device_id: str, upto: int) -> None:
+        """Forget the messages up to a position, because its device has them; writes only if there are any."""
+        ends = await self._database.read(lambda tx: self._known_ends(tx, user_id, device_id))
+        if ends.oldest is None or ends.oldest > upto:
+            return
+
+        def write(tx: Transaction) -> None:
+            queue_store.shorten(tx, user_id, device_id, upto)
+            self.changed(tx, user_id, device_id)
+
+        await self._database.write(write)
+
+    def changed(self, tx: Transaction, user_id: str, device_id: str) -> None:
+        """Look at the queue again once this write is durable."""
+        tx.after_commit(lambda: self._ends.forget((user_id, device_id)))
+
+
+def _encoded(content: Mapping[str, Any]) -> bytes:
+    with named("content"):
+        text = encode(dict(content))
+    if len(text) > MAX_CONTENT_BYTES:
+        raise MatrixError(413, "M_TOO_LARGE", f"content of {len(text)} bytes, expected at most {MAX_CONTENT_BYTES}")
+    return text
