@@ -1,0 +1,157 @@
+"""The composition root: the only place that knows every room, and how they are wired together."""
+
+import hashlib
+import hmac
+import os
+import secrets
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from paraph import __version__
+from paraph.server.accounts import http as accounts_http
+from paraph.server.accounts.service import Accounts
+from paraph.server.config import Settings
+from paraph.server.consent import http as consent_http
+from paraph.server.consent.gate import GrantGate
+from paraph.server.consent.partner_keys import PartnerKeys
+from paraph.server.consent.service import Consent, Site
+from paraph.server.devices import http as devices_http
+from paraph.server.devices.service import Devices
+from paraph.server.http import Access, Endpoint
+from paraph.server.http.asgi import Application
+from paraph.server.http.endpoint import OperatorPrincipal, Principal
+from paraph.server.http.limits import Limiter
+from paraph.server.ledger import http as ledger_http
+from paraph.server.ledger.errors import LedgerError
+from paraph.server.ledger.service import Ledger
+from paraph.server.messenger import http as messenger_http
+from paraph.server.messenger.core import Hooks
+from paraph.server.messenger.reading import parse_token
+from paraph.server.messenger.service import Messenger
+from paraph.server.storage import StorageError, migrate
+from paraph.server.storage.migrations import load as load_migrations
+from paraph.server.storage.sqlite import SqliteDatabase
+
+# Every error that means "this server must not start as it is"; their messages are for the operator.
+REFUSALS = (StorageError, LedgerError, OSError)
+
+ROOMS = tuple(f"paraph.server.{room}" for room in ("accounts", "ledger", "devices", "messenger", "consent"))
+
+
+def system_time() -> int:
+    """Milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Server:
+    """One running platform: its rooms, and what starts and stops with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open databases, keys and log below `settings.data`; raises one of REFUSALS. Nothing runs yet."""
+        self.settings = settings
+        _private_folder(settings.data / "keys")
+        self._admin_token = _admin_token(settings.data / "keys" / "admin-token")
+        self.database = SqliteDatabase(settings.data / "paraph.db")
+        limiter = Limiter(time.monotonic, enabled=settings.rate_limits)
+        self.accounts = Accounts(
+            self.database,
+            limiter,
+            system_time,
+            server_name=settings.server_name,
+            registration=settings.registration,
+        )
+        self.ledger = Ledger(self.database, settings.data, settings.log_origin, clock=system_time)
+        self.devices = Devices(
+            self.database,
+            self.accounts,
+            system_time,
+            notify=lambda people: self.messenger.devices_changed(people),
+            shares_room=lambda tx, user_id: self.messenger.shares_room(tx, user_id),
+            partners=PartnerKeys(settings.server_name, system_time),
+        )
+        self.accounts.on_login.append(self.devices.on_login)
+        self.accounts.on_logout.append(self.devices.on_logout)
+        gate, hooks = GrantGate(), Hooks()
+        self.messenger = Messenger(
+            self.database,
+            self.accounts.exists,
+            self.devices,
+            hooks,
+            system_time,
+            server_name=settings.server_name,
+            require_encryption=settings.require_encryption,
+        )
+        site = Site(settings.server_name, settings.base_url, settings.data)
+        self.consent = Consent(self.database, self.ledger, self.devices, self.messenger, gate, site, clock=system_time)
+        hooks.before_send = gate.before_send
+        hooks.on_membership.append(self.consent.notices.on_membership)
+        hooks.on_closed.append(self.consent.notices.on_closed)
+        authenticators = {
+            Access.PERSON: self.accounts.authenticate,
+            Access.PARTNER: self.consent.tokens.authenticate,
+            Access.OPERATOR: self._operator,
+        }
+        self.application = Application(self._endpoints(), authenticators, limiter, self)
+
+    def _endpoints(self) -> list[Endpoint]:
+        return [
+            *messenger_http.endpoints(self.messenger, self.settings.base_url),
+            *accounts_http.endpoints(self.accounts),
+            *devices_http.endpoints(self.devices, self.accounts, parse_token),
+            *ledger_http.endpoints(self.ledger, self.database),
+            *consent_http.endpoints(self.consent, self.ledger, self.database),
+        ]
+
+    async def _operator(self, token: str) -> Principal:
+        same = hmac.compare_digest(token.encode(), self._admin_token.encode())
+        return OperatorPrincipal() if same else None
+
+    async def start(self) -> None:
+        """Bring the schema up to date, finish what a crash left of the log, and say in it what this platform is."""
+        await migrate(self.database, load_migrations(ROOMS, self.database.dialect))
+        await self.ledger.start()
+        await self.consent.start()
+        await self.ledger.record_platform(
+            {
+                "version": __version__,
+                "server_name": self.settings.server_name,
+                "operator_key": self.consent.operator_key.public_key,
+                "api": api_hash(self.application.endpoints),
+            }
+        )
+
+    async def stop(self) -> None:
+        """Wake every long poll, finish the log's batch, commit what is queued."""
+        self.messenger.stop()
+        await self.ledger.stop()
+        await self.database.close()
+
+
+def build(settings: Settings) -> Server:
+    """The platform for these settings; raises one of REFUSALS when it must not start."""
+    return Server(settings)
+
+
+def api_hash(endpoints: Iterable[Endpoint]) -> str:
+    """SHA-256 (hex) over the table that is the whole API: method, path and rule of every endpoint, sorted."""
+    rows = sorted(f"{endpoint.method} {endpoint.path} {endpoint.access.name}" for endpoint in endpoints)
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+
+def _private_folder(path: Path) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o700)
+
+
+def _admin_token(path: Path) -> str:
+    """The operator's token, made at the first start and readable by the server's account alone."""
+    if not path.exists():
+        partial = path.with_suffix(".new")
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(f"pat_{secrets.token_urlsafe(32)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    return path.read_text(encoding="ascii").strip()
