@@ -19,7 +19,7 @@ from paraph.sdk.engine.model import GrantView, PartnerAccess
 from paraph.sdk.errors import ConsentRefusedError, NotEnrolledError, SdkError, TransportError, TrustError
 from paraph.sdk.grants import LOG_KEY, Grants, GrantState
 from paraph.sdk.keystore import Records
-from paraph.sdk.logview import LogView
+from paraph.sdk.logview import INTEGRATION_MS, LogView
 from paraph.sdk.partners import PartnerInfo, Partners, Trust
 from paraph.sdk.receipts import LedgerEntry
 from paraph.sdk.transport import PARAPH, Transport, path
@@ -191,10 +191,13 @@ class Consent:
         grants, _, _ = await self._parts()
         return (await grants.states())[1]
 
-    async def entries(self) -> list[LedgerEntry]:
-        """The person's ledger entries."""
-        grants, _, _ = await self._parts()
-        return await grants.entries()
+    async def entries(self, *, prove: bool) -> list[LedgerEntry]:
+        """The person's ledger entries; see `Person.entries`."""
+        grants, _, log_view = await self._parts()
+        found = await grants.entries()
+        for entry in found if prove else ():
+            await log_view.prove(entry.leaf, wait_ms=INTEGRATION_MS)
+        return found
 
     async def grant(self, slug: str, terms: GrantTerms, *, agree: Callable[[str], bool] | None) -> GrantState:
         """Make a grant; see `Person.grant`."""

@@ -127,7 +127,7 @@ class Grants:
         return entry
 
     async def entries(self) -> list[LedgerEntry]:
-        """All ledger entries of the person, oldest first, each checked. Raises ReceiptError."""
+        """All ledger entries of the person, oldest first, each under its right label. Raises ReceiptError."""
         found: list[LedgerEntry] = []
         start = 0
         while True:

@@ -221,9 +221,13 @@ class Person(Messenger):
         """Let a grant end earlier, at `until` (milliseconds)."""
         return await self._consent.amend(grant_id, {"op": "shorten", "until": until})
 
-    async def entries(self) -> list[LedgerEntry]:
-        """Everything the ledger holds about this person, oldest first, each checked against label and commitment."""
-        return await self._consent.entries()
+    async def entries(self, *, prove: bool = False) -> list[LedgerEntry]:
+        """Everything the platform says it recorded about this person, oldest first, each under its right label.
+
+        With `prove`, each entry is also proven to be in the log just so (slow the first time). Raises ReceiptError,
+        LogError.
+        """
+        return await self._consent.entries(prove=prove)
 
     async def trust(self) -> Trust:
         """The keys of log and operator that this device has pinned."""

@@ -1,4 +1,8 @@
-"""Ledger entries as a person or partner gets them (docs/protocol.md §6, `E`): checked against label and commitment."""
+"""Ledger entries as a person or partner gets them (docs/protocol.md §6, `E`), and the log leaf each one makes.
+
+Nothing here proves that an entry is as it was logged: the leaf follows from entry and openings, and `LogView.prove`
+shows that the log has exactly that leaf.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +35,7 @@ class LedgerEntry:
 
 
 def read_entry(rendered: Any, *, label: bytes | None = None) -> LedgerEntry:
-    """Check commitment and week of an entry, and its label if the right one is known. Raises ReceiptError."""
+    """Check week and openings of an entry, and its label if the right one is known. Raises ReceiptError."""
     try:
         entry, week = rendered["entry"], rendered["week"]
         found, o1, o2 = (unb64url(rendered[name], 32) for name in ("label", "o1", "o2"))

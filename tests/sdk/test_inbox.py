@@ -1,0 +1,185 @@
+"""A partner believes an answer only with its access entries, and keys only from an author's own devices."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from paraph.protocol.base64 import b64url
+from paraph.protocol.enrolment import key_hash
+from paraph.protocol.entry import access_label, entry, week_of
+from paraph.protocol.signing import SigningKey, sign
+from paraph.sdk.engine.cross_signing import IdentitySeeds
+from paraph.sdk.engine.model import OlmEvent
+from paraph.sdk.errors import IdentityChangedError, ReceiptError, TrustError
+from paraph.sdk.inbox import GrantBook
+from tests.sdk.directory import AUTHOR, CORRESPONDENT, PARTNER, ROOM, START, Directory, Phone, room, view_of
+
+DAY = 86_400_000
+GRANT_ID = "gr_AAAAAAAAAAAAAAAAAAAAAA"
+KEY = bytes(range(32))
+EVENTS = [{"event_id": f"$e{n}", "sender": AUTHOR} for n in range(3)]
+
+
+def grant_of(author: Phone, **changes: Any) -> dict[str, Any]:
+    """A grant as the inbox lists it."""
+    identity, account = author.engine.identity, author.engine.account
+    assert identity is not None
+    document = {
+        "type": "org.paraph.grant",
+        "grant_id": GRANT_ID,
+        "person": author.user,
+        "device_id": account.device_id,
+        "master_key": identity.master.public_key,
+        "partner": "marquee",
+        "agreement": {"version": 1, "hash": b64url(bytes(32))},
+        "verbs": ["read"],
+        "rooms": "all",
+        "purposes": ["recommendations"],
+        "from": START,
+        "until": START + DAY,
+        "history": None,
+        "retention_days": 0,
+        "grant_key_hash": key_hash(KEY),
+        "consent": {"template": "t", "locale": "en", "text_hash": b64url(bytes(32))},
+        **changes,
+    }
+    chain = identity.chain()
+    return {"grant": account.signed(document), "chain": chain, "amendments": [], "live": True, "devices": [chain]}
+
+
+def access(*, label: bytes | None = None, person: str = AUTHOR, ids: list[str] | None = None, **body: Any) -> Any:
+    """An access entry as the inbox answers it, by default for all of `EVENTS`."""
+    week = week_of(START)
+    made = {"grant_id": GRANT_ID, "purpose": "recommendations", "room_id": ROOM, **body}
+    made["event_ids"] = [e["event_id"] for e in EVENTS] if ids is None else ids
+    return {
+        "seq": 1,
+        "entry": entry("access", person, "marquee", START, made),
+        "o1": b64url(os.urandom(32)),
+        "o2": b64url(os.urandom(32)),
+        "label": b64url(label or access_label(KEY, week)),
+        "week": week,
+    }
+
+
+class Desk:
+    """A partner with one grant, from one author."""
+
+    def __init__(self) -> None:
+        self.directory = Directory()
+        self.author = Phone(self.directory, AUTHOR, "A")
+        self.partner = Phone(self.directory, PARTNER, "P", identity=False)
+        self.book = GrantBook(self.partner.records, self.partner.engine, "marquee")
+        self.take_in(grant_of(self.author))
+
+    def take_in(self, *listed: dict[str, Any]) -> None:
+        with self.partner.records.step():
+            self.book.take_in(listed)
+
+    def take_key(self, key: bytes = KEY, **changes: str) -> str | None:
+        account = self.author.engine.account
+        event = OlmEvent(
+            changes.get("sender", AUTHOR),
+            changes.get("sender_key", account.curve25519),
+            "A",
+            "org.paraph.grant_key",
+            {"grant_id": GRANT_ID, "grant_key": b64url(key)},
+        )
+        with self.partner.records.step():
+            return self.book.take_key(event)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """A partner's desk."""
+    return Desk()
+
+
+def test_fitting_entry_is_accepted(desk: Desk) -> None:
+    """An answer whose access entry says exactly what was served is used, before and after the grant key came."""
+    stranger = access(label=bytes(32))
+    desk.book.check_answer(ROOM, "recommendations", EVENTS, [stranger])
+    assert desk.take_key() == GRANT_ID
+    (checked,) = desk.book.check_answer(ROOM, "recommendations", EVENTS, [access()])
+    assert checked.body["event_ids"] == ["$e0", "$e1", "$e2"]
+    assert desk.book.check_answer(ROOM, "recommendations", [], []) == ()
+    with pytest.raises(ReceiptError):
+        desk.book.check_answer(ROOM, "recommendations", EVENTS, [stranger])
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [],
+        [access(ids=["$e0", "$e1"])],
+        [access(ids=["$e0", "$e1", "$e2", "$e3"])],
+        [access(ids=["$e1", "$e0", "$e2"])],
+        [access(), access()],
+        [access(person=CORRESPONDENT)],
+        [access(room_id="!other:example.org")],
+        [access(purpose="advertising")],
+        [access(grant_id="gr_AQAAAAAAAAAAAAAAAAAAAA")],
+        [{**access(), "week": 1}],
+        [{**access(), "o1": "short"}],
+        [{k: v for k, v in access().items() if k != "entry"}],
+        [None],
+    ],
+)
+def test_unfitting_entries_are_refused(desk: Desk, entries: list[Any]) -> None:
+    """Missing, incomplete, doubled, foreign or malformed entries make the answer unusable."""
+    desk.take_key()
+    with pytest.raises(ReceiptError):
+        desk.book.check_answer(ROOM, "recommendations", EVENTS, entries)
+
+
+def test_grant_key_must_come_from_the_author_and_fit_the_grant(desk: Desk) -> None:
+    """A key from another user or device, or another key, is not kept."""
+    assert desk.take_key(sender=CORRESPONDENT) is None
+    assert desk.take_key(sender_key="x" * 43) is None
+    assert desk.take_key(bytes(32)) is None
+    assert desk.take_key() == GRANT_ID
+
+
+def test_forged_grants_are_refused(desk: Desk) -> None:
+    """A grant that the author's device did not sign, that names another partner, or another identity, is refused."""
+    sound = grant_of(desk.author)
+    intruder = Phone(Directory(), AUTHOR, "A")
+    for listed in (
+        {**sound, "grant": {**sound["grant"], "until": START + 2 * DAY}},
+        grant_of(desk.author, partner="tempo"),
+        {**sound, "devices": [grant_of(intruder)["chain"]]},
+        {**sound, "chain": None},
+    ):
+        with pytest.raises(TrustError):
+            desk.take_in(listed)
+    with pytest.raises(IdentityChangedError):
+        desk.take_in(grant_of(intruder))
+
+
+def test_keys_of_devices_that_are_not_enrolled_open_nothing_believable(desk: Desk) -> None:
+    """What a device outside the author's enrolled ones wrote is not taken for her words."""
+    other = Phone(desk.directory, AUTHOR, "OTHER", identity=False)
+    view = view_of(desk.partner, START)
+    believed = desk.author.send("hers", room(AUTHOR), view)
+    claimed = other.send("also hers?", room(AUTHOR), view)
+    desk.partner.sync()
+    opened = desk.partner.read(believed)
+    planted = desk.partner.read(claimed)
+    assert getattr(opened, "sender_verified", None) is True
+    assert getattr(planted, "sender_verified", None) is False
+
+
+def test_self_signing_key_of_another_master_is_refused(desk: Desk) -> None:
+    """A device vouched for by an identity the platform made up is refused."""
+    seeds = IdentitySeeds(os.urandom(32), os.urandom(32), os.urandom(32))
+    planted = Phone(Directory(), AUTHOR, "PLANTED", identity=seeds)
+    assert planted.engine.identity is not None
+    chain = planted.engine.identity.chain()
+    key = SigningKey.generate()
+    resigned = sign({**chain["self_signing_key"], "signatures": {}}, AUTHOR, key.key_id, key.sign)
+    for devices in ([chain], [{**chain, "self_signing_key": resigned}]):
+        with pytest.raises(TrustError):
+            desk.take_in({**grant_of(desk.author), "devices": devices})
