@@ -121,7 +121,7 @@ async def test_no_answer_precedes_its_fdatasync(start_server: StartServer, tmp_p
     for name, event_id in answers.items():
         written = _first(calls, 0, "pwrite64(", "paraph.db-wal", name)
         synced = _first(calls, written, "fdatasync(", "paraph.db-wal", " = 0")
-        answered = _first(calls, 0, "HTTP/1.1 200", event_id)
+        answered = _first(calls, 0, "<socket:", f'{{\\"event_id\\":\\"{event_id}')
         assert written < synced < answered, f"{name}: written {written}, synced {synced}, answered {answered}"
 
 
