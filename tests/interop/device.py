@@ -37,7 +37,7 @@ class Device:
     def ask(self, method: str, path: str, content: Any = None, **query: Any) -> httpx.Response:
         """A request under /v3, whatever comes of it."""
         body = {} if content is None and method in {"POST", "PUT"} else content
-        return self.http.request(method, f"/v3{path}", json=body, params=query)
+        return self.http.request(method, f"/v3{path}", json=body, params=query or None)
 
     def sync(self, since: str | None = None, **query: Any) -> Any:
         """A sync that does not wait unless told to."""

@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
 
+from paraph.protocol.base64 import b64
+from paraph.protocol.signing import SigningKey, sign
 from tests.interop.device import Device, log_in, room_of, transactions
 from tests.support.server import RunningServer
 
 pytestmark = pytest.mark.slow
 
 
-def device_keys(device: Device, mark: str = "A") -> dict[str, Any]:
-    """Device keys of the right shape; what they sign is for clients to judge."""
-    keys = {f"{kind}:{device.device_id}": mark * 43 for kind in ("curve25519", "ed25519")}
-    algorithms = ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"]
-    return {
-        "user_id": device.user_id,
-        "device_id": device.device_id,
-        "algorithms": algorithms,
-        "keys": keys,
-        "signatures": {device.user_id: {f"ed25519:{device.device_id}": mark * 86}},
+SEED = bytes(range(32))
+"""Of the Ed25519 key with which every device here signs; the server checks what a device says of itself."""
+
+
+def signed(device: Device, document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the device's signature."""
+    key = SigningKey.from_seed(SEED)
+    return sign(document, device.user_id, f"ed25519:{device.device_id}", key.sign)
+
+
+def public_key(n: int) -> str:
+    """Some Curve25519 public key."""
+    return b64(bytes([n] * 32))
+
+
+def device_keys(device: Device) -> dict[str, Any]:
+    """The device's signed identity keys."""
+    keys = {
+        f"curve25519:{device.device_id}": public_key(9),
+        f"ed25519:{device.device_id}": SigningKey.from_seed(SEED).public_key,
     }
+    algorithms = ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"]
+    names = {"user_id": device.user_id, "device_id": device.device_id}
+    return signed(device, {**names, "algorithms": algorithms, "keys": keys})
 
 
 def one_time_keys(device: Device, *ids: str, **extra: Any) -> dict[str, Any]:
-    """Signed one-time (or, with `fallback=True`, fallback) keys of the right shape."""
-    signatures = {device.user_id: {f"ed25519:{device.device_id}": "A" * 86}}
-    return {f"signed_curve25519:{n}": {"key": f"{n:A<42}A", "signatures": signatures, **extra} for n in ids}
+    """Signed one-time keys of these ids or, with `fallback=True`, fallback keys."""
+    keys = {n: {"key": public_key(ord(n[0])), **extra} for n in ids}
+    return {f"signed_curve25519:{n}": signed(device, key) for n, key in keys.items()}
 
 
 def test_uploaded_keys_are_served(ann: Device, ben: Device) -> None:
@@ -82,7 +96,7 @@ def test_cross_signing_keys_need_no_password_at_first(ann: Device, ben: Device) 
     room_of(ann, ben)
 
     def identity(seed: int) -> dict[str, Any]:
-        public = base64.b64encode(bytes([seed] * 32)).decode().rstrip("=")
+        public = SigningKey.from_seed(bytes([seed] * 32)).public_key
         keys = {f"ed25519:{public}": public}
         return {"master_key": {"user_id": ann.user_id, "usage": ["master"], "keys": keys}}
 
