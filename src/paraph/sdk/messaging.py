@@ -197,9 +197,12 @@ class Messenger:
             fallback_unused=tuple(fallback) if isinstance(fallback, list) else None,
         )
         received = self.engine.receive(part, self._now())
-        messages = [m for room_id, joined in (rooms.get("join") or {}).items() for m in self._joined(room_id, joined)]
-        for room_id, left in (rooms.get("leave") or {}).items():
-            self.rooms.apply(room_id, _events(left, "timeline"), membership="leave")
+        messages = [
+            message
+            for membership in ("join", "leave")
+            for room_id, section in (rooms.get(membership) or {}).items()
+            for message in self._timeline(room_id, section, membership)
+        ]
         for room_id, invited in (rooms.get("invite") or {}).items():
             self.rooms.apply(room_id, _events(invited, "invite_state"), membership="invite")
         late = (opened_message(opened, self._room_of(opened)) for opened in received.late)
@@ -209,10 +212,10 @@ class Messenger:
         claims = self.engine.inbound.claims(opened.session_id)
         return next(c.room_id for c in claims if c.owner == opened.event["sender"])
 
-    def _joined(self, room_id: str, joined: Json) -> list[Message]:
-        timeline = _events(joined, "timeline")
-        room = self.rooms.apply(room_id, [*_events(joined, "state"), *timeline], membership="join")
-        if room.encrypted:
+    def _timeline(self, room_id: str, section: Json, membership: str) -> list[Message]:
+        timeline = _events(section, "timeline")
+        room = self.rooms.apply(room_id, [*_events(section, "state"), *timeline], membership=membership)
+        if room.encrypted and membership == "join":
             self.engine.users.track(room.present)
         return [self._read(event, room_id) for event in timeline if "state_key" not in event]
 
