@@ -4,6 +4,7 @@ python -m scripts.reference            write both pages
 python -m scripts.reference --check    write nothing; exit 1 and name the pages that are out of date
 """
 
+import asyncio
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -77,11 +78,17 @@ def endpoints_page(endpoints: Sequence[Endpoint]) -> str:
 
 
 def table() -> tuple[Endpoint, ...]:
-    """The endpoints of the real application, built on an empty data folder."""
-    from paraph.server.app import build
+    """The endpoints of the real application, built on an empty data folder and closed again."""
+    from paraph.server.app import Server, build
+
+    async def start_and_stop(server: Server) -> None:
+        await server.start()
+        await server.stop()
 
     with tempfile.TemporaryDirectory(prefix="paraph-reference-") as data:
-        return build(Settings(data=Path(data))).application.endpoints
+        server = build(Settings(data=Path(data)))
+        asyncio.run(start_and_stop(server))
+        return server.application.endpoints
 
 
 def _row(endpoint: Endpoint) -> tuple[str, ...]:
