@@ -1,0 +1,17 @@
+"""A platform for the tests of devices."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.server.devices.party import Home, open_home
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[Home]:
+    """An open platform with accounts and devices."""
+    async with open_home(tmp_path / "paraph.db") as built:
+        yield built
