@@ -61,6 +61,13 @@ class Core:
         self.rooms = Rooms(self.store)
         self.views = Views()
         self.notifier = Notifier()
+        self._writing: tuple[Transaction, dict[str, RoomWrite]] | None = None
+
+    def writes(self, tx: Transaction) -> dict[str, RoomWrite]:
+        """The rooms that the running write is changing: hooks that write to the same room must share its view."""
+        if self._writing is None or self._writing[0] is not tx:
+            self._writing = (tx, {})
+        return self._writing[1]
 
     def check_person(self, tx: Transaction, user_id: str) -> None:
         """Whether `user_id` can be a member: a local person. Raises M_INVALID_PARAM, M_FORBIDDEN or M_NOT_FOUND."""
@@ -116,16 +123,20 @@ class RoomWrite:
     @classmethod
     def open(cls, core: Core, tx: Transaction, room_id: str) -> RoomWrite:
         """For an existing room; raises M_NOT_FOUND."""
-        found = core.rooms.working(tx, room_id)
-        if found is None:
-            raise not_found(f"there is no room {room_id}")
-        return cls(core, tx, *found)
+        writes = core.writes(tx)
+        if room_id not in writes:
+            found = core.rooms.working(tx, room_id)
+            if found is None:
+                raise not_found(f"there is no room {room_id}")
+            writes[room_id] = cls(core, tx, *found)
+        return writes[room_id]
 
     @classmethod
     def create(cls, core: Core, tx: Transaction, room_id: str) -> RoomWrite:
         """For a room that does not exist yet."""
         room = Room(room_id)
-        return cls(core, tx, room, room)
+        work = core.writes(tx)[room_id] = cls(core, tx, room, room)
+        return work
 
     def put(self, sender: str, device_id: str, kind: str, state_key: str, content: dict[str, Any]) -> Event:
         """Write a state event; whether it is allowed has been decided. Raises M_BAD_JSON, M_TOO_LARGE."""
@@ -143,26 +154,25 @@ class RoomWrite:
         event.position = self._tx.next_position()
         self._core.store.add_event(self._tx, event, None)
         self._core.rooms.mark(event)
-        if kind == MEMBER:
-            self._member_changed(event, self.room.memberships.get(state_key), content["membership"])
+        before, room, seen = self.room.memberships.get(state_key), self.room, self._seen
         self.room.apply(event)
-        room, seen = self.room, self._seen
+        # Before any hook: what a hook writes comes later in the order, and must be published later.
         self._tx.after_commit(lambda: self._core.publish(event, room, seen))
-        if kind == CLOSED:
-            for closed_hook in self._core.hooks.on_closed:
-                closed_hook(self._tx, event.room_id, state_key, content["closed"])
+        if kind == MEMBER and content["membership"] != before:
+            self._member_changed(event, state_key, content["membership"])
+        elif kind == CLOSED:
+            for hook in self._core.hooks.on_closed:
+                hook(self._tx, event.room_id, state_key, content["closed"])
         return event
 
-    def _member_changed(self, event: Event, before: str | None, membership: str) -> None:
-        user_id, core = event.state_key or "", self._core
-        if membership == before:
-            return
+    def _member_changed(self, event: Event, user_id: str, membership: str) -> None:
+        core, now = self._core, Membership(membership, event.position)
         core.store.put_membership(self._tx, user_id, event.room_id, membership, event.position)
 
         def durable() -> None:
             view = core.views.held(user_id)
             if view is not None:
-                view.rooms[event.room_id] = Membership(membership, event.position)
+                view.rooms[event.room_id] = now
 
         self._tx.after_commit(durable)
         for hook in core.hooks.on_membership:

@@ -36,6 +36,8 @@ from paraph.server.storage import Transaction
 
 ROOMS_PER_READ = 20
 """Rooms read from the tables before others get their turn on the event loop."""
+COUNTS_KEPT = 5.0
+"""Seconds for which a device's key counts are answered from memory."""
 
 
 class DevicesSyncPart(Protocol):
@@ -204,20 +206,22 @@ class Sync:
         """Add what the devices room knows; returns whether the key counts are news."""
         person, since, upto = window.person, window.since, window.upto
         device = view.device(person.device_id)
-        known, before = device.counts_at >= view.devices_at, device.counts if device.counts_at >= 0 else None
+        before, now = device.counts, asyncio.get_running_loop().time()
+        known = before is not None and device.counts_at >= view.devices_at and now < device.counts_until
         if not known or since is None or since < view.devices_at:
             part = await self._core.database.read(
                 lambda tx: self._devices.sync_part(tx, person.user_id, person.device_id, since or 0, upto)
             )
-            device.counts = (part.one_time_key_counts, list(part.unused_fallback_key_types))
-            device.counts_at = upto
+            device.counts = (dict(part.one_time_key_counts), list(part.unused_fallback_key_types))
+            device.counts_at, device.counts_until = upto, now + COUNTS_KEPT
             if part.to_device:
                 answer.to_device = ToDevice(list(part.to_device))
                 device.unacknowledged = upto
             if since is not None:
                 window.met.update(part.changed)
                 window.parted.update(part.left)
-        answer.device_one_time_keys_count, answer.device_unused_fallback_key_types = device.counts
+        if device.counts is not None:
+            answer.device_one_time_keys_count, answer.device_unused_fallback_key_types = device.counts
         if window.met or window.parted:
             await self._add_device_lists(window, answer)
         return before is not None and before != device.counts

@@ -15,11 +15,12 @@ MAX_VIEWS = 20_000
 class DeviceView:
     """One device's part: its key counts as last read, and what it has been told that no table remembers."""
 
-    __slots__ = ("counts", "counts_at", "typing", "unacknowledged")
+    __slots__ = ("counts", "counts_at", "counts_until", "typing", "unacknowledged")
 
     def __init__(self) -> None:
-        self.counts: tuple[dict[str, int], list[str]] = ({}, [])
-        self.counts_at = -1
+        self.counts: tuple[dict[str, int], list[str]] | None = None
+        self.counts_at = 0
+        self.counts_until = 0.0
         self.unacknowledged: int | None = 0  # a token from here on allows to-device messages to be deleted
         self.typing: dict[str, int] = {}
 
@@ -40,7 +41,10 @@ class View:
 
     def device(self, device_id: str) -> DeviceView:
         """The part of one of this person's devices."""
-        return self.devices.setdefault(device_id, DeviceView())
+        found = self.devices.get(device_id)
+        if found is None:
+            found = self.devices[device_id] = DeviceView()
+        return found
 
     def touch(self, room_id: str, position: int) -> None:
         """Something changed in a room."""
