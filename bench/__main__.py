@@ -71,7 +71,9 @@ async def measure(
                 measured[server.name].append(figures)
                 console.print(
                     f"round {n + 1}/{rounds} {server.name:>6}: {figures.cpu_ms:.3f} CPU ms/message, "
-                    f"{figures.per_second:,.0f} messages/s, p99 {figures.p99_ms:.1f} ms"
+                    f"{figures.per_second:,.0f} messages/s, p99 {figures.p99_ms:.1f} ms, "
+                    f"RSS {server.rss_mb():.0f} MB",
+                    soft_wrap=True,
                 )
         memory = {server.name: server.rss_mb() for server in loads}
     idle = await idle_memory(directory, accounts) if accounts else None
