@@ -63,6 +63,14 @@ class GrantBook:
         self._records.put(GRANT_KEY, held.grant_id, key)
         return held.grant_id
 
+    def knows(self, rendered: Sequence[Any]) -> bool:
+        """Whether every grant that these access entries name has been shown and verified before."""
+        try:
+            named = [item["entry"]["body"]["grant_id"] for item in rendered]
+        except (KeyError, TypeError) as error:
+            raise ReceiptError(f"not an access entry: {error}") from error
+        return all(isinstance(name, str) and self._records.get(GRANT, name, HeldGrant) is not None for name in named)
+
     def check_answer(
         self, room_id: str, purpose: str, events: Sequence[Mapping[str, Any]], rendered: Sequence[Any]
     ) -> tuple[LedgerEntry, ...]:
