@@ -32,6 +32,10 @@ class Admin:
         """POST JSON to a path under the server and return its JSON."""
         return self._call("POST", path, body)
 
+    def try_post(self, path: str, body: Any) -> httpx.Response:
+        """POST JSON and return whatever the server answers."""
+        return self._http.post(path, json=body)
+
     def _call(self, method: str, path: str, body: Any) -> Any:
         try:
             answer = self._http.request(method, path, json=body) if body is not None else self._http.get(path)

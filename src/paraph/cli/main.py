@@ -31,7 +31,7 @@ def root(
 
 
 app.command()(serve.serve)
-app.command()(demo.command)
+app.command(name="demo")(demo.command)
 app.add_typer(user.app, name="user")
 app.add_typer(partner.app, name="partner")
 app.add_typer(agreement.app, name="agreement")

@@ -2,12 +2,16 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from paraph.cli.output import err, fail
+
+# Seconds until a busy event loop lets the committing thread go on; CPython's 5 ms starves it. See docs/adr/0003.
+SWITCH_INTERVAL = 0.00005
 
 
 def serve(
@@ -37,7 +41,7 @@ def run(settings: object) -> None:
 
     import uvicorn
 
-    from paraph.server import app
+    import paraph.server.app as app
     from paraph.server.config import Settings
 
     if not isinstance(settings, Settings):
@@ -51,6 +55,7 @@ def run(settings: object) -> None:
         server = app.build(settings)
     except app.REFUSALS as error:
         fail(str(error))
+    sys.setswitchinterval(SWITCH_INTERVAL)
     _write_server_file(settings.data, settings.base_url)
     err.print(f"[bold]paraph[/] serves {settings.server_name} at {settings.base_url}, data in {settings.data}")
     config = uvicorn.Config(

@@ -71,8 +71,16 @@ _DISLIKED = (
     "Why does everybody like {title}? {mine} from me.",
     "Anything but {title} tonight, please: I gave it {mine}.",
 )
-_AGREED = ("Same here: {theirs}.", "I am with you, {theirs} for {title}.", "{theirs} from me, so yes.")
-_DISAGREED = ("{theirs} from me. We should argue about {title}.", "No! {theirs}.", "For me it is a {theirs}, sorry.")
+_AGREED = (
+    "Same here: {theirs} for {title}.",
+    "I am with you, {theirs} for {title}.",
+    "{title}? {theirs} from me, so yes.",
+)
+_DISAGREED = (
+    "{theirs} from me. We should argue about {title}.",
+    "No! {theirs} for {title}.",
+    "For me {title} is a {theirs}, sorry.",
+)
 
 
 def _phrases(film: Film, number: int) -> tuple[str, str]:

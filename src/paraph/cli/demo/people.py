@@ -1,0 +1,129 @@
+"""The demo's cast: two people, two partners, and an applicant that never got an agreement."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paraph.cli.admin import Admin
+from paraph.cli.agreement import draft_agreement, sign_as_operator
+from paraph.cli.demo.films import AUTHOR, Line
+from paraph.sdk import Partner, Person, ProblemError, SqliteStore
+
+PASSWORD = "correct horse battery staple"  # noqa: S105 (a demo account on a server that lives for seconds)
+
+
+@dataclass(slots=True)
+class Cast:
+    """Everyone who plays, and what was said where: `said[room_id]` maps event ids to (speaker, text)."""
+
+    author: Person
+    correspondent: Person
+    said: dict[str, dict[str, Line]] = field(default_factory=dict)
+
+    async def room(self, name: str, *, encrypted: bool = True) -> str:
+        """A private room of the two, both in it."""
+        room_id = await self.author.create_room([self.correspondent.user_id], name, encrypted=encrypted)
+        await self.correspondent.sync()
+        await self.correspondent.join(room_id)
+        await self.author.sync()
+        self.said[room_id] = {}
+        return room_id
+
+    async def say(self, room_id: str, line: Line, *, encrypted: bool = True) -> str:
+        """Let the speaker of `line` say it; returns the event id."""
+        speaker = self.author if line.speaker == AUTHOR else self.correspondent
+        content = {"msgtype": "m.text", "body": line.text}
+        event_id = await speaker.send(room_id, "m.room.message", content, encrypted=encrypted)
+        self.said[room_id][event_id] = line
+        return event_id
+
+    async def heard(self) -> int:
+        """Let both catch up; returns how many of each other's messages the two could read."""
+        read = 0
+        for person in (self.author, self.correspondent):
+            update = await person.sync()
+            own = person.user_id
+            read += sum(message.sender != own and message.body is not None for message in update.messages)
+        return read
+
+    async def close(self) -> None:
+        """Both leave."""
+        await self.author.close()
+        await self.correspondent.close()
+
+
+async def people(url: str, folder: Path) -> Cast:
+    """Two people with a device each, whose keys lie in encrypted stores in `folder`."""
+    stores = [key_store(folder, name) for name in ("mira", "jonas")]
+    author, correspondent = [
+        await Person.register(url, name, PASSWORD, store=store)
+        for name, store in zip(("mira", "jonas"), stores, strict=True)
+    ]
+    return Cast(author, correspondent)
+
+
+def key_store(folder: Path, name: str) -> SqliteStore:
+    """An encrypted key store of one of the cast, as a file in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return SqliteStore.open(folder / f"{name}.keys", passphrase=PASSWORD)
+
+
+class Operator:
+    """The operator at the command line: registers partners, signs and publishes agreements."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._admin = Admin(data)
+        self.platform: dict[str, Any] = self._admin.get("/_paraph/v1/platform")
+
+    def register(self, partner: Partner, name: str) -> None:
+        """Register a partner by its public keys."""
+        body = {
+            "slug": partner.slug,
+            "name": name,
+            "master_key": partner.master_key,
+            "client_jwk": partner.client_jwk,
+        }
+        self._admin.post("/_paraph/v1/admin/partners", body)
+
+    def draft(self, slug: str, **terms: Any) -> dict[str, Any]:
+        """The next version of a partner's agreement, unsigned."""
+        return draft_agreement(self.platform, self._admin.get(f"/_paraph/v1/partners/{slug}"), **terms)
+
+    def sign(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Add the operator's signature."""
+        return sign_as_operator(document, self.platform["server_name"], self._data / "keys" / "operator.key")
+
+    def publish(self, document: dict[str, Any]) -> None:
+        """Publish an agreement; ends the program if the server refuses."""
+        self._admin.post("/_paraph/v1/admin/agreements", {"agreement": document})
+
+    def try_to_publish(self, document: dict[str, Any]) -> tuple[int, str]:
+        """Status and answer when a document is put forward that may be refused."""
+        answer = self._admin.try_post("/_paraph/v1/admin/agreements", {"agreement": document})
+        return answer.status_code, _reason(answer.content)
+
+
+async def partner(url: str, slug: str, name: str, operator: Operator, folder: Path) -> Partner:
+    """A partner with keys of its own, registered, without an agreement yet."""
+    made = Partner.create(url, slug, operator.platform["server_name"], store=key_store(folder, slug))
+    operator.register(made, name)
+    return made
+
+
+async def attempt(call: Any) -> tuple[int, str]:
+    """Await a partner's call; the status and reason of its refusal, or 200 if it was answered."""
+    try:
+        await call
+    except ProblemError as error:
+        return error.status, str(error)
+    return 200, "answered"
+
+
+def _reason(content: bytes) -> str:
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return content[:200].decode(errors="replace")
+    return str(body.get("error", body))
