@@ -80,7 +80,7 @@ class House:
         authenticators: dict[Access, Any] = {Access.PERSON: self.accounts.authenticate, Access.OPERATOR: _operator}
         table = [*accounts_http.endpoints(self.accounts), *more]
         application = Application(table, authenticators, self.limiter, _Nothing())
-        transport = httpx.ASGITransport(application, client=(address, 4711))  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(application, client=(address, 4711))
         return httpx.AsyncClient(transport=transport, base_url="http://test")
 
     async def sign_up(self, name: str, **extra: Any) -> dict[str, str]:

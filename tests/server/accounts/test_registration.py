@@ -243,7 +243,7 @@ async def test_the_operator_lists_the_accounts_in_pages(home: House) -> None:
     for n in range(5):
         await home.sign_up(f"author{n}")
     seen: list[str] = []
-    after = ""
+    after: str | None = ""
     while after is not None:
         page = (await home.client.get(f"{ADMIN}/users?limit=2&from={after}", headers=OPERATOR)).json()
         seen += [user["user_id"] for user in page["users"]]

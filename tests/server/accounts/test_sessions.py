@@ -287,6 +287,17 @@ async def test_registrations_are_limited_per_address(limited: House) -> None:
     await limited.sign_up("late")
 
 
+async def test_registrations_are_limited_per_name(limited: House) -> None:
+    """From ever new addresses one name takes twenty tries; other names are not affected."""
+    body = {"username": "author", "password": PASSWORD, "auth": DUMMY}
+    answers = []
+    for n in range(21):
+        limited.client = limited.client_at(f"192.0.2.{n}")
+        answers.append((await limited.client.post(REGISTER, json=body)).status_code)
+    assert answers == [200] + [400] * 19 + [429]
+    await limited.sign_up("other")
+
+
 # --- Authenticating again
 
 
@@ -341,4 +352,15 @@ async def test_guessing_again_is_limited(limited: House) -> None:
             await limited.accounts.check_user_interactive(asked(f"192.0.2.{n}"), "@author:test", auth)
     with pytest.raises(ApiError) as refusal:
         await limited.accounts.check_user_interactive(asked("198.51.100.1"), "@author:test", auth)
+    assert refusal.value.status == 429
+
+
+async def test_guessing_again_is_limited_per_address_too(limited: House) -> None:
+    """One address cannot try its luck on many accounts."""
+    for n in range(10):
+        auth = {"type": "m.login.password", "password": "wrong password"}
+        with pytest.raises(InteractiveAuth):
+            await limited.accounts.check_user_interactive(asked(), f"@author{n}:test", auth)
+    with pytest.raises(ApiError) as refusal:
+        await limited.accounts.check_user_interactive(asked(), "@author:test", auth)
     assert refusal.value.status == 429

@@ -97,13 +97,17 @@ async def test_a_new_master_key_alone_drops_the_others(home: Home) -> None:
     theirs = vouched(other.cross_signing_key("master", other.master()), author.user_id, author.user_signing())
     signed = {author.user_id: {"PHONE": own}, other.user_id: {other.master().public_key: theirs}}
     assert await author("POST", SIGNATURES, signed) == {"failures": {}}
-    assert await count(home.database, "devices_signatures") == 3  # the device's own is kept with it
+    old = other.cross_signing_key("master", author.master()) | {"user_id": author.user_id}
+    trust = vouched(old, other.user_id, other.user_signing())
+    await other("POST", SIGNATURES, {author.user_id: {author.master().public_key: trust}})
+    assert await count(home.database, "devices_signatures") == 4  # the device's own is kept with it
     only = {"master_key": author.identity(2)["master_key"], "auth": auth()}
     await author("POST", SIGNING, only)
     mine = await seen(author, author)
     assert set(mine) == {"device_keys", "master_keys"}
     assert author.self_signing().key_id not in mine["device_keys"]["PHONE"]["signatures"][author.user_id]
     assert author.user_id not in (await seen(author, other))["master_keys"]["signatures"]
+    assert await count(home.database, "devices_signatures") == 1  # the device's own
 
 
 def broken_identities(author: Person) -> dict[str, tuple[dict[str, Any], str]]:

@@ -296,7 +296,7 @@ async def test_stored_keys_are_bounded(home: Home, monkeypatch: pytest.MonkeyPat
     body = {"one_time_keys": author.one_time(["one-more"])}
     refused(await author.ask("POST", UPLOAD, body), 400, "M_INVALID_PARAM")
     assert await count(home.database, "devices_one_time_keys") == 5
-    many = {f"signed_curve25519:{n}": {} for n in range(one_time.MAX_UPLOADED + 1)}
+    many: dict[str, Any] = {f"signed_curve25519:{n}": {} for n in range(one_time.MAX_UPLOADED + 1)}
     refused(await author.ask("POST", UPLOAD, {"one_time_keys": many}), 400, "M_INVALID_PARAM")
 
 

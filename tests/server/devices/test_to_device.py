@@ -86,7 +86,7 @@ async def test_a_repeated_request_sends_once(home: Home) -> None:
 async def test_requests_are_forgotten_after_a_week(home: Home) -> None:
     """The memory of transaction ids does not grow for ever."""
     author, other = await two(home)
-    messages = {other.user_id: {"PHONE": {}}}
+    messages: dict[str, Any] = {other.user_id: {"PHONE": {}}}
     await author.send(messages, "t1")
     home.inner.clock.now += to_device.REMEMBER_TRANSACTIONS_MS + 1
     await author.send(messages, "t2")
@@ -97,7 +97,7 @@ async def test_a_star_reaches_every_device_once(home: Home) -> None:
     """A device that is named as well gets its own content; devices and people that do not exist are passed over."""
     author, other = await two(home)
     laptop = await home.another(other, "LAPTOP")
-    messages = {
+    messages: dict[str, Any] = {
         other.user_id: {"*": {"n": "all"}, "LAPTOP": {"n": "own"}, "GONE": {"n": "lost"}},
         "@nobody:test": {"*": {}, "X": {}},
     }
@@ -111,7 +111,7 @@ async def test_partners_are_not_reached_this_way(home: Home) -> None:
     """Keys for partners have a path of their own, with a record: the whole request is refused, nothing is queued."""
     author, other = await two(home)
     home.grants.granted = {author.user_id}
-    messages = {other.user_id: {"PHONE": {}}, PARTNER: {"FILMS1": {}}}
+    messages: dict[str, Any] = {other.user_id: {"PHONE": {}}, PARTNER: {"FILMS1": {}}}
     refused(await author.send(messages, "t1"), 403, "M_FORBIDDEN")
     assert await count(home.database, "devices_queue") == 0
     assert (await author.send({other.user_id: {"PHONE": {}}}, "t1")).status_code == 200
@@ -153,7 +153,7 @@ async def test_deep_content_is_refused(home: Home) -> None:
 async def test_bad_types_and_transaction_ids_are_refused(home: Home, path: str) -> None:
     """Both are bounded and printable."""
     author, other = await two(home)
-    body = {"messages": {other.user_id: {"PHONE": {}}}}
+    body: dict[str, Any] = {"messages": {other.user_id: {"PHONE": {}}}}
     refused(await author.ask("PUT", f"/sendToDevice/{path}", body), 400, "M_INVALID_PARAM")
 
 
@@ -164,7 +164,7 @@ async def test_one_sender_cannot_fill_a_queue(home: Home, monkeypatch: pytest.Mo
     third = await home.person("third")
     for n in range(3):
         assert (await author.send({other.user_id: {"PHONE": {}}}, f"t{n}")).status_code == 200
-    both = {third.user_id: {"PHONE": {}}, other.user_id: {"PHONE": {}}}
+    both: dict[str, Any] = {third.user_id: {"PHONE": {}}, other.user_id: {"PHONE": {}}}
     refused(await author.send(both, "t9"), 429, "M_LIMIT_EXCEEDED")
     assert await third.queue() == []
     assert (await third.send({other.user_id: {"PHONE": {}}}, "t1")).status_code == 200

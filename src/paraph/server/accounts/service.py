@@ -120,6 +120,7 @@ class Accounts:
         """
         self._check_open()
         if body.username is not None:
+            self._limiter.check("register", self.local_user_id(body.username))
             await self.check_available(body.username)
         if body.password is not None:
             names.check_new_password(body.password)
@@ -129,7 +130,6 @@ class Accounts:
         if body.password is None:
             raise missing(["password"])
         user_id = self.local_user_id(secrets.token_hex(8) if body.username is None else body.username)
-        self._limiter.check("register", user_id)
         password_hash = await self._passwords.hash(body.password)
 
         def write(tx: Transaction) -> LoggedIn:
