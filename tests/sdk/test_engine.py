@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from paraph.protocol.signing import SigningKey, sign
 from paraph.sdk.engine.machine import CLAIM_AGAIN_MS, UNWEDGE_EVERY_MS, VIEW_MAX_AGE_MS
 from paraph.sdk.engine.model import Decrypted, GrantView, KeysClaim, KeysUpload, SendToDevice
+from paraph.sdk.engine.olm import OlmSessionRecord
 from paraph.sdk.engine.outbound import DAY_MS
 from paraph.sdk.errors import DecryptionError, SharingNeededError
 from tests.sdk.directory import (
@@ -687,6 +688,44 @@ def test_sessions_begin_with_the_fallback_key_when_all_others_are_gone(
     sent = author.send("still there?", BOTH)
     correspondent.sync()
     assert correspondent.body(sent) == "still there?"
+
+
+def test_replayed_first_message_does_not_reset_a_session(
+    directory: Directory, author: Phone, correspondent: Phone
+) -> None:
+    """A first message made with a fallback key, shown again by the server, neither opens nor resets anything."""
+    directory.one_time[CORRESPONDENT, "CORR1"].clear()
+    author.share(BOTH)
+    (first,) = directory.queues[CORRESPONDENT, "CORR1"]
+    correspondent.sync()
+    before = correspondent.records.get("olm", author.engine.account.curve25519, list[OlmSessionRecord])
+    correspondent.now += 1000
+    directory.push(CORRESPONDENT, "CORR1", first)
+    correspondent.sync()
+    after = correspondent.records.get("olm", author.engine.account.curve25519, list[OlmSessionRecord])
+    assert before is not None
+    assert after is not None
+    assert before[0] in after
+
+
+def test_accepting_that_there_is_no_identity_accepts_no_device(
+    directory: Directory, author: Phone, correspondent: Phone
+) -> None:
+    """When a vanished identity is let go, each device still has to be accepted by itself."""
+    del directory.cross_signing[CORRESPONDENT]
+    author.know(CORRESPONDENT)
+    with author.records.step():
+        author.engine.users.accept_identity(CORRESPONDENT)
+    author.drain()
+    user = author.engine.users.get(CORRESPONDENT)
+    assert user is not None
+    assert not user.blocked
+    assert user.recipients() == ()
+    with author.records.step():
+        author.engine.users.accept_device(CORRESPONDENT, "CORR1")
+    sent = author.send("x", BOTH)
+    correspondent.sync()
+    assert reads(correspondent, sent)
 
 
 def test_lost_ratchet_is_replaced_once_an_hour(directory: Directory, author: Phone, correspondent: Phone) -> None:

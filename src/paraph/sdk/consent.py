@@ -15,7 +15,7 @@ from paraph.protocol.grant import Grant
 from paraph.protocol.signing import sign
 from paraph.sdk.driver import Driver
 from paraph.sdk.engine import DeviceEngine
-from paraph.sdk.engine.model import GrantView, PartnerAccess
+from paraph.sdk.engine.model import GrantView, PartnerAccess, Peer
 from paraph.sdk.errors import ConsentRefusedError, NotEnrolledError, SdkError, TransportError, TrustError
 from paraph.sdk.grants import LOG_KEY, Grants, GrantState
 from paraph.sdk.keystore import Records
@@ -174,7 +174,18 @@ class Consent:
                 content = {"grant_id": access.grant_id, "grant_key": b64url(key)}
                 for peer in self._engine.send_to_partner(access.grant_id, peers, GRANT_KEY, content):
                     self._records.put(KEY_SENT, f"{access.grant_id}/{peer.curve25519}", True)
+        refused = self._driver.refused_shares
         await self._driver.drain()
+        if self._driver.refused_shares != refused:
+            self._unsend(lacking)
+
+    def _unsend(self, lacking: list[tuple[PartnerAccess, tuple[Peer, ...]]]) -> None:
+        """The platform refused keys just queued: they are sent again with the next view, if that still lists them."""
+        self.forget_view()
+        with self._records.step():
+            for access, peers in lacking:
+                for peer in peers:
+                    self._records.delete(KEY_SENT, f"{access.grant_id}/{peer.curve25519}")
 
     def _has_key(self, access: PartnerAccess, curve25519: str) -> bool:
         return self._records.get(KEY_SENT, f"{access.grant_id}/{curve25519}", bool) is True

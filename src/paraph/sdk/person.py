@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -177,6 +177,15 @@ class Person(Messenger):
         if self.engine.identity is None:
             raise SdkError("this device does not hold the person's identity")
         return Secrets(self.engine.identity.seeds, self._consent.log_key_or_none)
+
+    def export_room_keys(self) -> list[Json]:
+        """All Megolm sessions this device can read with, secret, for `import_room_keys` of the person's own device."""
+        return self.engine.inbound.export()
+
+    def import_room_keys(self, exported: Sequence[Json]) -> int:
+        """Take in another own device's room keys; how many were new. What they open is never shown as verified."""
+        with self._records.step():
+            return self.engine.inbound.import_(list(exported))
 
     # Partners
 

@@ -211,6 +211,8 @@ class DeviceEngine:
         if self.outbound.due(settings, (peer for peer, _ in allowed), now):
             self.outbound.begin(settings.room_id, now)
         lacking = self._lacking(settings.room_id, allowed)
+        if not lacking:
+            return
         room_key = self.outbound.room_key(settings.room_id)
         messages: Json = {}
         shares: dict[str, list[Json]] = {}

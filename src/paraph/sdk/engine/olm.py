@@ -121,10 +121,12 @@ class OlmSessions:
 
     def _plaintext(self, sender_key: str, message: AnyOlmMessage, now: int) -> bytes:
         prekey = message.to_pre_key()
+        known = False
         for record in self._of(sender_key):
             session = self._session(sender_key, record)
             if prekey is not None and not session.session_matches(prekey):
                 continue
+            known = prekey is not None
             try:
                 plaintext = session.decrypt(message)
             except ValueError:
@@ -133,7 +135,8 @@ class OlmSessions:
                 continue
             self._save(sender_key, session, now)
             return plaintext
-        if prekey is None:
+        # A pre-key message of a known session that does not open is a replay: a fallback key would let it in again.
+        if prekey is None or known:
             raise DecryptionError("olm-undecryptable", "no session opens this message")
         try:
             identity = Curve25519PublicKey.from_base64(sender_key)

@@ -137,10 +137,11 @@ def _updated(user: User, response: Json, own: Device | None) -> User:
         self_signing = _verified_self_signing(document, user.user_id, user.master)
     listed = _object(_object(response, "device_keys"), user.user_id)
     devices = {d.device_id: d for d in user.devices}
+    pin = not user.seen and user.master is None
     for device_id, document in listed.items():
         device = _device(document, user.user_id, device_id, self_signing)
         if device is not None:
-            devices[device_id] = _merged(devices.get(device_id), device, first=not user.seen)
+            devices[device_id] = _merged(devices.get(device_id), device, pin=pin)
     for device_id, device in devices.items():
         if device_id not in listed:
             devices[device_id] = msgspec.structs.replace(device, gone=True)
@@ -212,9 +213,9 @@ def _device(document: Any, user_id: str, device_id: str, self_signing: str | Non
     return Device(user_id, device_id, curve, ed, owner_signed=owned)
 
 
-def _merged(known: Device | None, found: Device, *, first: bool) -> Device:
+def _merged(known: Device | None, found: Device, *, pin: bool) -> Device:
     if known is None:
-        return msgspec.structs.replace(found, accepted=first)
+        return msgspec.structs.replace(found, accepted=pin)
     if (known.curve25519, known.ed25519) != (found.curve25519, found.ed25519):
         return msgspec.structs.replace(known, changed=True, gone=False)
     return msgspec.structs.replace(known, owner_signed=found.owner_signed, changed=False, gone=False)
