@@ -7,6 +7,7 @@ from pathlib import Path
 from paraph.protocol.consent import TEMPLATE
 from paraph.protocol.documents import to_document
 from paraph.protocol.identifiers import PLATFORM
+from paraph.server.consent.access import LiveGrants
 from paraph.server.consent.gate import GrantGate
 from paraph.server.consent.grants import Grants
 from paraph.server.consent.key_shares import KeyShares
@@ -61,6 +62,7 @@ class Consent:
         )
         self.grants = Grants(ledger, devices, rooms, self.partners, gate, self.notices, clock=clock)
         self.key_shares = KeyShares(ledger, devices, rooms, self.partners, self.grants, clock=clock)
+        self.live = LiveGrants(gate, clock)
         self.tokens = Tokens(database, site.issuer, clock)
 
     async def start(self) -> None:

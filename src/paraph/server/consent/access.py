@@ -1,0 +1,53 @@
+"""What partners may do now: the live grants, as the Inbox API asks for them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from paraph.protocol.scope import Scope
+from paraph.server.consent import grant_store, partner_store
+from paraph.server.consent.gate import GrantGate
+from paraph.server.consent.model import HeldGrant
+from paraph.server.storage import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class LiveGrant:
+    """A grant that gives something now, and what."""
+
+    held: HeldGrant
+    scope: Scope
+
+    @property
+    def grant_id(self) -> str:
+        """The grant's id."""
+        return self.held.grant.grant_id
+
+    @property
+    def person(self) -> str:
+        """The author who made it."""
+        return self.held.grant.person
+
+
+class LiveGrants:
+    """Reads live grants; every answer holds for the transaction it was given in."""
+
+    def __init__(self, gate: GrantGate, clock: Callable[[], int]) -> None:
+        self._gate = gate
+        self._clock = clock
+
+    def between(self, tx: Transaction, person: str, slug: str) -> list[LiveGrant]:
+        """One person's live grants to a partner, oldest first."""
+        if not self._gate.may_have_grants(person):
+            return []
+        return self._live(tx, slug, grant_store.open_grants_between(tx, person, slug, self._clock()))
+
+    def to(self, tx: Transaction, slug: str) -> list[LiveGrant]:
+        """Everybody's live grants to a partner."""
+        return self._live(tx, slug, grant_store.open_grants_to(tx, slug, self._clock()))
+
+    def _live(self, tx: Transaction, slug: str, grants: list[HeldGrant]) -> list[LiveGrant]:
+        if not grants:
+            return []
+        now, agreements = self._clock(), partner_store.agreements(tx, slug)
+        scopes = ((held, held.scope(agreements, now)) for held in grants)
+        return [LiveGrant(held, scope) for held, scope in scopes if scope is not None]

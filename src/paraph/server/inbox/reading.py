@@ -1,0 +1,210 @@
+"""Reading: which ciphertext a partner gets, decided and recorded in one write transaction.
+
+Nothing leaves before its access entries are durable, and since a revocation is a write of the same queue, no read can
+be decided after a revocation that was acknowledged.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from paraph.server.consent.access import LiveGrant
+from paraph.server.consent.service import Consent
+from paraph.server.inbox.errors import bad_parameter, not_granted, purpose_not_granted, room_closed
+from paraph.server.inbox.source import MessageSource
+from paraph.server.ledger.model import Recorded
+from paraph.server.ledger.service import Ledger
+from paraph.server.messenger.model import ENCRYPTED, StoredEvent
+from paraph.server.storage import Database, Transaction
+
+READ = "read"
+MAX_MESSAGES = 500
+"""Messages in one answer, and so also event ids in one access entry."""
+_CURSOR = re.compile(r"p(0|[1-9][0-9]{0,15})")
+_SERVED = ("type", "sender", "event_id", "room_id", "origin_server_ts")
+_RELATION = "m.relates_to"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer: events, where to go on, and the access entry of each author in it."""
+
+    messages: list[dict[str, Any]]
+    next: str
+    accesses: list[Recorded]
+
+    @property
+    def rendered(self) -> dict[str, Any]:
+        """The answer of docs/protocol.md section 8."""
+        return {
+            "messages": self.messages,
+            "next": self.next,
+            "accesses": [recorded.rendered for recorded in self.accesses],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a partner asks for: events of a room, for a purpose, after a position."""
+
+    slug: str
+    room_id: str
+    purpose: str
+    since: int
+    limit: int
+
+
+def parse_cursor(text: str) -> int:
+    """The position behind a `since`; raises 400 for what no answer ever gave."""
+    if text and not _CURSOR.fullmatch(text):
+        raise bad_parameter("since must be the `next` of an earlier answer")
+    return int(text[1:]) if text else 0
+
+
+class Reading:
+    """Grants, rooms and messages as partners see them."""
+
+    def __init__(self, database: Database, ledger: Ledger, consent: Consent, source: MessageSource) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._consent = consent
+        self._source = source
+
+    async def grants(self, slug: str) -> list[dict[str, Any]]:
+        """The partner's live grants, with the authors' enrolled devices."""
+
+        def read(tx: Transaction) -> list[dict[str, Any]]:
+            devices: dict[str, list[dict[str, Any]]] = {}
+            for live in (found := self._consent.live.to(tx, slug)):
+                if live.person not in devices:
+                    devices[live.person] = self._consent.grants.enrolled_devices(tx, live.person)
+            return [_rendered(live, devices[live.person]) for live in found]
+
+        return await self._database.read(read)
+
+    async def rooms(self, slug: str) -> list[dict[str, Any]]:
+        """Rooms that are open to the partner, each with the live grants that cover it."""
+
+        def read(tx: Transaction) -> list[dict[str, Any]]:
+            grants: dict[str, list[str]] = {}
+            for live in self._consent.live.to(tx, slug):
+                for room_id in self._source.joined_rooms(tx, live.person):
+                    if live.scope.covers(room_id):
+                        grants.setdefault(room_id, []).append(live.grant_id)
+            return [
+                {"room_id": room_id, "grants": grants[room_id]}
+                for room_id in sorted(grants)
+                if not self._source.is_closed(tx, room_id)
+            ]
+
+        return await self._database.read(read)
+
+    async def messages(self, query: Query) -> Page:
+        """Events by granting authors, with their access entries; raises Problem."""
+        # Most polls find nothing: they need no transaction of the one writer. What is served is decided anew below.
+        peeked = await self._database.read(lambda tx: self._select(tx, query))
+        if not peeked[0]:
+            return Page([], peeked[1], [])
+        return await self._database.write(lambda tx: self._serve(tx, query))
+
+    def _serve(self, tx: Transaction, query: Query) -> Page:
+        selected, following = self._select(tx, query)
+        served: dict[str, list[str]] = {}
+        grants: dict[str, LiveGrant] = {}
+        messages = []
+        for found, live in selected:
+            messages.append(self._message(tx, query, found, live))
+            served.setdefault(live.person, []).append(found.event["event_id"])
+            grants[live.person] = live
+        accesses = [self._record(tx, query, grants[person], event_ids) for person, event_ids in served.items()]
+        return Page(messages, following, accesses)
+
+    def _record(self, tx: Transaction, query: Query, live: LiveGrant, event_ids: list[str]) -> Recorded:
+        body = {
+            "grant_id": live.grant_id,
+            "purpose": query.purpose,
+            "room_id": query.room_id,
+            "event_ids": event_ids,
+        }
+        return self._ledger.record_private(tx, "access", live.person, query.slug, body, grant_id=live.grant_id)
+
+    def _select(self, tx: Transaction, query: Query) -> tuple[list[tuple[StoredEvent, LiveGrant]], str]:
+        """The events to serve, each with the grant it is served under, and where to go on."""
+        grants = self._grants_of_authors(tx, query)
+        after = max(query.since, min(_reach(live)[0] for live in grants.values()))
+        found = self._source.encrypted_events(tx, query.room_id, sorted(grants), after, query.limit)
+        selected = [(event, grants[event.event["sender"]]) for event in found]
+        following = found[-1].position if found else query.since
+        return [(event, live) for event, live in selected if _within(event, live)], f"p{following}"
+
+    def _grants_of_authors(self, tx: Transaction, query: Query) -> dict[str, LiveGrant]:
+        """For each author in the room, the grant under which her words are served now; raises Problem if there is none.
+
+        An answer has one access entry per author, so of several fitting grants the one that reaches back furthest is
+        taken for all of her events in it.
+        """
+        reading = [
+            live
+            for person in self._source.members(tx, query.room_id)
+            for live in self._consent.live.between(tx, person, query.slug)
+            if READ in live.scope.verbs and live.scope.covers(query.room_id)
+        ]
+        if not reading:
+            raise not_granted(query.room_id)
+        if self._source.is_closed(tx, query.room_id):
+            raise room_closed(query.room_id)
+        fitting = [live for live in reading if query.purpose in live.scope.purposes]
+        if not fitting:
+            raise purpose_not_granted(query.purpose)
+        return {live.person: live for live in sorted(fitting, key=_reach, reverse=True)}
+
+    def _message(self, tx: Transaction, query: Query, found: StoredEvent, live: LiveGrant) -> dict[str, Any]:
+        """What goes out of an event: what the author made, and no word about events that she did not let it see."""
+        event, content = found.event, found.event["content"]
+        if _RELATION in content and not self._relation_is_granted(tx, query.room_id, content[_RELATION], live):
+            content = {name: value for name, value in content.items() if name != _RELATION}
+        return {name: event[name] for name in _SERVED} | {"content": content}
+
+    def _relation_is_granted(self, tx: Transaction, room_id: str, relation: object, live: LiveGrant) -> bool:
+        """Whether every event that a relation names is the author's own and within the same grant."""
+        if not isinstance(relation, Mapping):
+            return False
+        reply = relation.get("m.in_reply_to")
+        named = [relation.get("event_id")] if "event_id" in relation else []
+        if reply is not None:
+            named.append(reply.get("event_id") if isinstance(reply, Mapping) else None)
+        return bool(named) and all(
+            isinstance(event_id, str) and self._is_granted(tx, room_id, event_id, live) for event_id in named
+        )
+
+    def _is_granted(self, tx: Transaction, room_id: str, event_id: str, live: LiveGrant) -> bool:
+        target = self._source.event(tx, room_id, event_id)
+        if target is None or (target.event["type"], target.event["sender"]) != (ENCRYPTED, live.person):
+            return False
+        return _within(target, live)
+
+
+def _reach(live: LiveGrant) -> tuple[int, int]:
+    """How far back a grant can reach, as a position, and then as a time: the smaller, the further."""
+    history = live.scope.history
+    return (live.held.seq, live.held.grant.from_) if history is None else (0, history)
+
+
+def _within(found: StoredEvent, live: LiveGrant) -> bool:
+    """Sent after the grant was recorded and from its beginning on, or within the history it names."""
+    sent, history = found.event["origin_server_ts"], live.scope.history
+    if history is not None and sent >= history:
+        return True
+    return found.position > live.held.seq and sent >= live.held.grant.from_
+
+
+def _rendered(live: LiveGrant, devices: list[dict[str, Any]]) -> dict[str, Any]:
+    held = live.held
+    return {
+        "grant": held.document,
+        "chain": held.chain,
+        "amendments": [{"amendment": made.document, "chain": made.chain} for made in held.amendments],
+        "live": True,
+        "devices": devices,
+    }
