@@ -207,7 +207,7 @@ async def test_the_hook_refuses_and_the_answer_to_a_repetition_stays(home: House
 
 
 async def test_redaction_empties_an_event_everywhere(home: House) -> None:
-    """The ciphertext is gone from history, from the event endpoint and from later syncs, and partners get no more of it."""
+    """The ciphertext is gone from history, from the event endpoint and from later syncs; partners get no more of it."""
     author, friend = home.device("author"), home.device("friend")
     room = await author.create(friend)
     since = (await friend.next())["next_batch"]

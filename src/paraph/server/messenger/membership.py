@@ -100,6 +100,7 @@ class Memberships:
         self, tx: Transaction, work: RoomWrite, person: PersonPrincipal, target: str, content: dict[str, Any]
     ) -> str:
         """A membership set through `PUT /state/m.room.member/{target}`; returns the event id."""
+        self._core.check_person(tx, target)
         membership, reason = content.get("membership"), content.get("reason")
         there = work.room.memberships.get(target)
         if target == person.user_id and membership == "join":
@@ -117,7 +118,6 @@ class Memberships:
 
     def _write_own(self, tx: Transaction, work: RoomWrite, person: PersonPrincipal, content: dict[str, Any]) -> str:
         """Joining, or showing another name in one room."""
-        self._core.check_person(tx, person.user_id)
         if person.user_id not in work.room.joined:
             auth.check_join(work.room, person.user_id)
         profile = Profile(_text(content, "displayname"), _text(content, "avatar_url"))

@@ -123,7 +123,7 @@ class FromTables:
         knew = since is not None and sight.membership_at(since) == "join"
         after = since if since is not None and knew else sight.last_departure(since) if since is not None else 0
         if since is not None:
-            window.met.update(store.members(tx, room_id))
+            window.met.update(name for name in store.members(tx, room_id) if name != user_id)
         section = self._section(tx, room_id, after, window.upto, sight, full=not knew or window.full_state)
         section.ephemeral = Events(read)
         return section
