@@ -352,6 +352,21 @@ async def test_counts_follow_every_change(home: Home) -> None:
     assert seen == [0, 2, 1, 0, 0]
 
 
+async def test_new_counts_wake_their_device(home: Home) -> None:
+    """An upload and a claim are news, at a position of their own; repeating an upload is none."""
+    author, other = await home.person("author"), await home.person("correspondent")
+    await author.publish(["a"])
+    for act in (lambda: claim(other, author), lambda: author.publish(["b"])):
+        home.woken.clear()
+        before = home.position
+        await act()
+        assert home.woken == [{author.user_id}]
+        assert home.position > before
+    home.woken.clear()
+    await author.publish(["b"])
+    assert home.woken == []
+
+
 async def test_unknown_claims_are_left_out(home: Home) -> None:
     """Devices, people and algorithms that do not exist give nothing."""
     author = await home.person("author")

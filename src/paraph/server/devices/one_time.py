@@ -8,6 +8,7 @@ import msgspec
 from paraph.server.accounts.recent import Recent
 from paraph.server.devices import checks, store
 from paraph.server.devices.errors import invalid
+from paraph.server.devices.lists import Notify
 from paraph.server.devices.model import KeyCounts
 from paraph.server.storage import Transaction
 
@@ -20,9 +21,10 @@ MAX_REMEMBERED = 100_000
 
 
 class OneTimeKeys:
-    """The one-time and fallback keys of people's and partners' devices."""
+    """The one-time and fallback keys of people's and partners' devices; `notify(users)` wakes their syncs."""
 
-    def __init__(self) -> None:
+    def __init__(self, notify: Notify) -> None:
+        self._notify = notify
         self._counts: Recent[tuple[str, str], KeyCounts] = Recent(MAX_REMEMBERED)
 
     def upload(
@@ -45,14 +47,14 @@ class OneTimeKeys:
         fallback = _checked(fallback_keys, user_id, device_id, ed25519)
         if len({key.algorithm for key in fallback}) != len(fallback):
             raise invalid("expected one fallback key per algorithm")
-        if one_time:
-            self._add(tx, user_id, device_id, one_time)
+        new = self._add(tx, user_id, device_id, one_time) if one_time else False
         for key in fallback:
             store.put_fallback_key(tx, user_id, device_id, key)
-        self.changed(tx, user_id, device_id)
+        if new or fallback:
+            self._changed(tx, user_id, device_id)
         return _with_zero(store.key_counts(tx, user_id, device_id))
 
-    def _add(self, tx: Transaction, user_id: str, device_id: str, keys: list[checks.OneTimeKey]) -> None:
+    def _add(self, tx: Transaction, user_id: str, device_id: str, keys: list[checks.OneTimeKey]) -> bool:
         store.forget_claimed_keys(tx, user_id, device_id, KEEP_CLAIMED)
         known = store.one_time_keys(tx, user_id, device_id)
         new = []
@@ -66,6 +68,7 @@ class OneTimeKeys:
         if left + len(new) > MAX_STORED:
             raise invalid(f"{left} one-time keys are stored, expected at most {MAX_STORED} with the new ones")
         store.add_one_time_keys(tx, user_id, device_id, new)
+        return bool(new)
 
     def claim(self, tx: Transaction, user_id: str, device_id: str, algorithm: str) -> dict[str, msgspec.Raw] | None:
         """Hand out one key as `{"<algorithm>:<id>": key}`, or None if the device has none at all."""
@@ -74,7 +77,7 @@ class OneTimeKeys:
         )
         if found is None:
             return None
-        self.changed(tx, user_id, device_id)
+        self._changed(tx, user_id, device_id)
         return {f"{algorithm}:{found[0]}": msgspec.Raw(found[1].encode())}
 
     def counts(self, tx: Transaction, user_id: str, device_id: str) -> KeyCounts:
@@ -85,7 +88,13 @@ class OneTimeKeys:
             self._counts.put((user_id, device_id), counts)
         return counts
 
-    def changed(self, tx: Transaction, user_id: str, device_id: str) -> None:
+    def _changed(self, tx: Transaction, user_id: str, device_id: str) -> None:
+        """The counts are news to the device: a position is taken, so that a sync can tell new counts from old ones."""
+        tx.next_position()
+        self.forget(tx, user_id, device_id)
+        tx.after_commit(lambda: self._notify((user_id,)))
+
+    def forget(self, tx: Transaction, user_id: str, device_id: str) -> None:
         """Look at the tables again once this write is durable."""
         tx.after_commit(lambda: self._counts.forget((user_id, device_id)))
 

@@ -52,7 +52,7 @@ class Devices:
         self._clock = clock
         self._partners = partners
         self.lists = DeviceLists(notify, shares_room)
-        self._one_time = OneTimeKeys()
+        self._one_time = OneTimeKeys(notify)
         self._to_device = ToDevice(database, clock, notify)
 
     # --- Devices come and go
@@ -72,8 +72,8 @@ class Devices:
         """
         device = store.device(tx, user_id, device_id)
         store.drop_device(tx, user_id, device_id)
-        self._one_time.changed(tx, user_id, device_id)
-        self._to_device.changed(tx, user_id, device_id)
+        self._one_time.forget(tx, user_id, device_id)
+        self._to_device.forget(tx, user_id, device_id)
         if device is not None and device.device_keys is not None:
             self.lists.note_changed(tx, user_id)
 

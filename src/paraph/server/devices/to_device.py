@@ -143,11 +143,11 @@ class ToDevice:
 
         def write(tx: Transaction) -> None:
             queue_store.shorten(tx, user_id, device_id, upto)
-            self.changed(tx, user_id, device_id)
+            self.forget(tx, user_id, device_id)
 
         await self._database.write(write)
 
-    def changed(self, tx: Transaction, user_id: str, device_id: str) -> None:
+    def forget(self, tx: Transaction, user_id: str, device_id: str) -> None:
         """Look at the queue again once this write is durable."""
         tx.after_commit(lambda: self._ends.forget((user_id, device_id)))
 
