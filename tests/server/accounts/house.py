@@ -68,7 +68,6 @@ class House:
     clock: Clock
     limiter: Limiter
     path: Path
-    rooms: tuple[Endpoint, ...] = ()
     client: httpx.AsyncClient = field(init=False)
 
     def open(self, more: Sequence[Endpoint] = ()) -> None:
