@@ -47,7 +47,32 @@ def grant_of(author: Phone, **changes: Any) -> dict[str, Any]:
         **changes,
     }
     chain = identity.chain()
-    return {"grant": account.signed(document), "chain": chain, "amendments": [], "live": True, "devices": [chain]}
+    return {
+        "grant": account.signed(document),
+        "chain": chain,
+        "amendments": [],
+        "live": True,
+        "devices": [device_of(author)],
+    }
+
+
+def device_of(author: Phone, **changes: Any) -> dict[str, Any]:
+    """An enrolled device as the inbox lists it."""
+    identity, account = author.engine.identity, author.engine.account
+    assert identity is not None
+    enrolment = {
+        "type": "org.paraph.enrolment",
+        "user_id": author.user,
+        "device_id": account.device_id,
+        "master_key": identity.master.public_key,
+        "curve25519": account.curve25519,
+        "ed25519": account.ed25519,
+        "log_key_hash": key_hash(bytes(32)),
+        "created": START,
+        **changes,
+    }
+    signed = sign(account.signed(enrolment), author.user, identity.master.key_id, identity.master.sign)
+    return {"device_id": account.device_id, "enrolment": signed, "chain": identity.chain()}
 
 
 def access(*, label: bytes | None = None, person: str = AUTHOR, ids: list[str] | None = None, **body: Any) -> Any:
@@ -150,7 +175,9 @@ def test_forged_grants_are_refused(desk: Desk) -> None:
     for listed in (
         {**sound, "grant": {**sound["grant"], "until": START + 2 * DAY}},
         grant_of(desk.author, partner="tempo"),
-        {**sound, "devices": [grant_of(intruder)["chain"]]},
+        {**sound, "devices": [device_of(intruder)]},
+        {**sound, "devices": [device_of(desk.author, curve25519=intruder.engine.account.curve25519)]},
+        {**sound, "devices": [device_of(desk.author)["chain"]]},
         {**sound, "chain": None},
     ):
         with pytest.raises(TrustError):
@@ -176,10 +203,9 @@ def test_self_signing_key_of_another_master_is_refused(desk: Desk) -> None:
     """A device vouched for by an identity the platform made up is refused."""
     seeds = IdentitySeeds(os.urandom(32), os.urandom(32), os.urandom(32))
     planted = Phone(Directory(), AUTHOR, "PLANTED", identity=seeds)
-    assert planted.engine.identity is not None
-    chain = planted.engine.identity.chain()
+    chain = device_of(planted)["chain"]
     key = SigningKey.generate()
     resigned = sign({**chain["self_signing_key"], "signatures": {}}, AUTHOR, key.key_id, key.sign)
-    for devices in ([chain], [{**chain, "self_signing_key": resigned}]):
+    for shown in (chain, {**chain, "self_signing_key": resigned}):
         with pytest.raises(TrustError):
-            desk.take_in({**grant_of(desk.author), "devices": devices})
+            desk.take_in({**grant_of(desk.author), "devices": [{**device_of(desk.author), "chain": shown}]})

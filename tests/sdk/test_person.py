@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 import pytest_asyncio
 
 from paraph.sdk import MatrixError, MemoryStore, Message, Person, SdkError, SqliteStore, Store
+from tests.conftest import StartServer
 from tests.support.server import RunningServer
 
 pytestmark = pytest.mark.slow
@@ -195,3 +197,36 @@ async def test_logout_ends_the_session(server: RunningServer) -> None:
         await again.sync()
     assert caught.value.errcode == "M_UNKNOWN_TOKEN"
     await again.close()
+
+
+async def test_registration_by_token(start_server: StartServer) -> None:
+    """Where the operator gives out tokens, one opens one account, and nothing opens without."""
+    server = start_server(registration="token")
+    admin = (server.data / "keys" / "admin-token").read_text().strip()
+    async with httpx.AsyncClient(base_url=server.url, headers={"authorization": f"Bearer {admin}"}) as operator:
+        made = await operator.post("/_paraph/v1/admin/registration-tokens", json={"uses": 1})
+    token = made.json()["token"]
+    with pytest.raises(MatrixError):
+        await Person.register(server.url, "nobody", PASSWORD)
+    person = await Person.register(server.url, "author", PASSWORD, registration_token=token)
+    assert person.user_id == "@author:localhost"
+    await person.close()
+    with pytest.raises(MatrixError):
+        await Person.register(server.url, "another", PASSWORD, registration_token=token)
+
+
+async def test_device_goes_on_after_the_server_was_killed(start_server: StartServer) -> None:
+    """A server that dies and comes back finds the same devices, sessions and messages."""
+    server = start_server()
+    author = await Person.register(server.url, "author", PASSWORD)
+    correspondent = await Person.register(server.url, "correspondent", PASSWORD)
+    room_id = await room_of(author, correspondent)
+    await author.send_text(room_id, "one")
+    server.kill()
+    sending = asyncio.create_task(author.send_text(room_id, "two", txn_id="t2"))
+    await asyncio.to_thread(server.start)
+    sent = await sending
+    assert (await received(correspondent, sent)).body == "two"
+    assert [m.body for m in await correspondent.messages(room_id)] == ["one", "two"]
+    for person in (author, correspondent):
+        await person.close()

@@ -7,7 +7,7 @@ import msgspec
 
 from paraph.protocol.base64 import unb64url
 from paraph.protocol.chain import verify_device_keys
-from paraph.protocol.enrolment import key_hash
+from paraph.protocol.enrolment import key_hash, verify_enrolment
 from paraph.protocol.entry import access_label
 from paraph.protocol.errors import ProtocolError
 from paraph.protocol.grant import Grant, verify_grant
@@ -110,7 +110,7 @@ class GrantBook:
         grant = verify_grant(item["grant"], item["chain"], master_key=master)
         if grant.partner != self._slug:
             raise TrustError(f"the platform shows a grant to {grant.partner}")
-        devices = [_device(chain, person, master) for chain in item["devices"]]
+        devices = [_device(shown, person, master) for shown in item["devices"]]
         self._records.put(AUTHOR, person, master)
         self._records.put(GRANT, grant.grant_id, HeldGrant(grant.grant_id, person, grant.grant_key_hash))
         self._engine.users.vouch(person, master, devices)
@@ -118,7 +118,11 @@ class GrantBook:
 
 
 def _device(shown: Mapping[str, Any], person: str, master: str) -> Device:
-    """An enrolled device, by the chain from its keys to the author's master key."""
-    chain = shown.get("chain", shown)
+    """An enrolled device: its enrolment under the author's master key, and the chain from its keys to that key."""
+    enrolment = verify_enrolment(shown["enrolment"], master_key=master)
+    chain = shown["chain"]
     keys = verify_device_keys(chain["device_keys"], chain["self_signing_key"], person=person, master_key=master)
+    enrolled = (enrolment.user_id, enrolment.device_id, enrolment.curve25519, enrolment.ed25519)
+    if enrolled != (person, keys.device_id, keys.curve25519, keys.ed25519):
+        raise TrustError(f"an enrolment of {person} is not that of the device it is shown with")
     return Device(person, keys.device_id, keys.curve25519, keys.ed25519, owner_signed=True, accepted=True)
