@@ -76,7 +76,7 @@ fmt: $(READY) ## format the code and apply the safe fixes
 
 .PHONY: lock
 lock: $(READY) ## compile requirements/*.in into hashed, pinned requirements/*.txt
-	@for name in main build demo dev uv; do \
+	@for name in main build demo dev node uv; do \
 	  $(LOCK) $(if $(UPGRADE),--upgrade) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 
 .PHONY: clean

@@ -22,6 +22,10 @@ from paraph.server.http import Access, Endpoint
 from paraph.server.http.asgi import Application
 from paraph.server.http.endpoint import OperatorPrincipal, Principal
 from paraph.server.http.limits import Limiter
+from paraph.server.inbox import http as inbox_http
+from paraph.server.inbox.keys import PartnerQueues
+from paraph.server.inbox.reading import Reading
+from paraph.server.inbox.source import MessengerSource
 from paraph.server.ledger import http as ledger_http
 from paraph.server.ledger.errors import LedgerError
 from paraph.server.ledger.service import Ledger
@@ -84,6 +88,9 @@ class Server:
         )
         site = Site(settings.server_name, settings.base_url, settings.data)
         self.consent = Consent(self.database, self.ledger, self.devices, self.messenger, gate, site, clock=system_time)
+        source = MessengerSource(self.messenger)
+        self.reading = Reading(self.database, self.ledger, self.consent, source)
+        self.queues = PartnerQueues(self.database, self.devices, self.consent, self.messenger.core.notifier)
         hooks.before_send = gate.before_send
         hooks.on_membership.append(self.consent.notices.on_membership)
         hooks.on_closed.append(self.consent.notices.on_closed)
@@ -101,6 +108,7 @@ class Server:
             *devices_http.endpoints(self.devices, self.accounts, parse_token),
             *ledger_http.endpoints(self.ledger, self.database),
             *consent_http.endpoints(self.consent, self.ledger, self.database),
+            *inbox_http.endpoints(self.reading, self.queues, self.consent, self.database),
         ]
 
     async def _operator(self, token: str) -> Principal:

@@ -1,0 +1,262 @@
+"""The token walk: every endpoint of the application's table with every kind of token answers as its rule says.
+
+The table is the whole API (no other route can answer), so a new endpoint is walked the moment it exists.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from paraph.sdk import GrantTerms, Partner, Person, Transport
+from paraph.server.app import Server, build, system_time
+from paraph.server.config import Settings
+from paraph.server.http import Access, Endpoint
+from tests.support.matrix import PASSWORD, V3, auth, ciphertext, register
+from tests.support.partners import publish_agreement, register_partner
+
+# What another person may do with the author's ids in the path: read how she shows herself to everybody.
+PUBLIC_OF_A_PERSON = {
+    f"GET {V3}/profile/{{user_id}}",
+    f"GET {V3}/profile/{{user_id}}/displayname",
+    f"GET {V3}/profile/{{user_id}}/avatar_url",
+}
+# Paths that name no one's belongings: whoever asks gets her own, or what is everybody's.
+BODIES: dict[str, Any] = {
+    f"PUT {V3}/rooms/{{room_id}}/send/{{type}}/{{txn_id}}": ciphertext("walk"),
+    f"PUT {V3}/rooms/{{room_id}}/state/{{type}}": {"topic": "walk"},
+    f"PUT {V3}/rooms/{{room_id}}/state/{{type}}/{{state_key}}": {"topic": "walk"},
+    f"POST {V3}/rooms/{{room_id}}/invite": {"user_id": "@other:localhost"},
+    f"POST {V3}/rooms/{{room_id}}/kick": {"user_id": "@author:localhost"},
+    f"POST {V3}/rooms/{{room_id}}/ban": {"user_id": "@author:localhost"},
+    f"POST {V3}/rooms/{{room_id}}/unban": {"user_id": "@author:localhost"},
+    f"PUT {V3}/rooms/{{room_id}}/typing/{{user_id}}": {"typing": True, "timeout": 1000},
+    f"PUT {V3}/profile/{{user_id}}/displayname": {"displayname": "walk"},
+    f"PUT {V3}/profile/{{user_id}}/avatar_url": {"avatar_url": "mxc://localhost/walk"},
+    f"PUT {V3}/presence/{{user_id}}/status": {"presence": "online"},
+    f"PUT {V3}/devices/{{device_id}}": {"display_name": "walk"},
+    f"DELETE {V3}/devices/{{device_id}}": {
+        "auth": {
+            "type": "m.login.password",
+            "identifier": {"type": "m.id.user", "user": "other"},
+            "password": PASSWORD,
+        }
+    },
+    "POST /_paraph/v1/grants/{grant_id}/amendments": {"amendment": {}},
+    "PUT /_paraph/v1/grants/{grant_id}/key-shares/{txn_id}": {"shares": []},
+}
+BELONGINGS = ("{user_id}", "{room_id}", "{device_id}", "{grant_id}", "{filter_id}", "{event_id}")
+
+
+@dataclass
+class World:
+    """A platform with an author, another person, a partner, and every kind of token."""
+
+    server: Server
+    http: httpx.AsyncClient
+    author: dict[str, str]
+    other: dict[str, str]
+    tokens: dict[str, str]
+    ids: dict[str, str]
+
+    def writes(self) -> int:
+        """How many rows were ever written."""
+        return int(self.server.database._writer.total_changes)
+
+    async def quiet(self) -> int:
+        """`writes()` once the sequencer has marked everything recorded so far: what follows is the walk's doing."""
+        writes, unchanged = self.writes(), 0
+        while unchanged < 10:
+            await asyncio.sleep(0.05)
+            unchanged = unchanged + 1 if self.writes() == writes else 0
+            writes = self.writes()
+        return writes
+
+    async def call(self, endpoint: Endpoint, headers: dict[str, str]) -> httpx.Response:
+        """Call an endpoint with the author's ids in its path and a plausible body."""
+        path = endpoint.path
+        for name, value in self.ids.items():
+            path = path.replace(f"{{{name}}}", value)
+        assert "{" not in path, f"the walk knows no value for {path}"
+        body = BODIES.get(f"{endpoint.method} {endpoint.path}", {})
+        content = None if endpoint.method == "GET" else json.dumps(body)
+        params = {"timeout": "0", "dir": "b"} if endpoint.method == "GET" else {}
+        return await self.http.request(endpoint.method, path, content=content, headers=headers, params=params)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    settings = Settings(data=tmp_path, registration="open", rate_limits=False)
+    server = build(settings)
+    await server.start()
+    transport = httpx.ASGITransport(app=server.application)
+    base_url = settings.base_url
+    async with httpx.AsyncClient(transport=transport, base_url=base_url) as http:
+        person = await Person.register(base_url, "author", PASSWORD, transport=Transport(base_url, client=http))
+        author = {"user_id": person.user_id, "Authorization": f"Bearer {person._transport.token}"}
+        other, gone = [await register(http, name) for name in ("other", "gone")]
+        await http.post(f"{V3}/logout", json={}, headers=auth(gone))
+        operator = {"Authorization": f"Bearer {server._admin_token}"}
+        partner = Partner.create(base_url, "marquee", "localhost", transport=Transport(base_url, client=http))
+        await register_partner(http, operator, partner)
+        await publish_agreement(http, operator, partner, server)
+        await partner.publish_device()
+        assert partner._transport.token is not None
+        tokens = {
+            "other": other["Authorization"],
+            "logged out": gone["Authorization"],
+            "partner": f"Bearer {partner._transport.token}",
+            "operator": operator["Authorization"],
+            "malformed": "Bearer \u00e9 not a token",
+            "of another scheme": "Basic YXV0aG9yOnNlY3JldA==",
+        }
+        room_id = await person.create_room()
+        await person.enrol()
+        until = system_time() + 86_400_000
+        terms = GrantTerms(purposes=["recommendations"], until=until, rooms=[room_id])
+        granted = await person.grant("marquee", terms)
+        event_id = await person.send_text(room_id, "a message")
+        whoami = await http.get(f"{V3}/account/whoami", headers=auth(author))
+        made = await http.post(f"{V3}/user/{author['user_id']}/filter", json={}, headers=auth(author))
+        ids = {
+            "user_id": author["user_id"],
+            "room_id": room_id,
+            "event_id": event_id,
+            "device_id": whoami.json()["device_id"],
+            "filter_id": made.json()["filter_id"],
+            "grant_id": granted.grant.grant_id,
+            "type": "m.room.encrypted",
+            "event_type": "m.room.encrypted",
+            "state_key": "x",
+            "txn_id": "walk",
+            "tag": "u.walk",
+            "kind": "m.read",
+            "alias": "%23walk:localhost",
+            "slug": "marquee",
+            "hash": "00" * 32,
+            "level": "0",
+            "n0": "000",
+            "n1": "000",
+            "n2": "000",
+            "n3": "000",
+        }
+        yield World(server, http, author, other, tokens, ids)
+    await server.stop()
+
+
+def _encoded(token: str) -> dict[str, str]:
+    return {"Authorization": token.encode("latin-1").decode("latin-1")}
+
+
+REFUSED_FOR = {
+    Access.PUBLIC: (),
+    Access.PERSON: ("logged out", "partner", "operator", "malformed"),
+    Access.PARTNER: ("other", "logged out", "operator", "malformed"),
+    Access.OPERATOR: ("other", "logged out", "partner", "malformed"),
+}
+
+
+def _is_refusal(answer: httpx.Response, code: str) -> bool:
+    body = answer.json()
+    return answer.status_code == 401 and (body.get("errcode") == code or code in str(body.get("type")))
+
+
+async def test_tokens_of_other_kinds_are_refused_everywhere(world: World) -> None:
+    """No token, a malformed one, one that was logged out, one of another kind: 401, and nothing is written."""
+    before, walked = await world.quiet(), 0
+    for endpoint in world.server.application.endpoints:
+        if endpoint.access is Access.PUBLIC:
+            continue
+        inbox = endpoint.api == "inbox"
+        for headers in ({}, {"Authorization": world.tokens["of another scheme"]}):
+            missing = await world.call(endpoint, headers)
+            assert _is_refusal(missing, "token-missing" if inbox else "M_MISSING_TOKEN"), (endpoint.path, missing.text)
+            assert "bearer" in missing.headers["www-authenticate"].lower()
+        for kind in REFUSED_FOR[endpoint.access]:
+            answer = await world.http.request(
+                endpoint.method,
+                "".join(("http://localhost", _filled(world, endpoint))),
+                headers=[(b"authorization", world.tokens[kind].encode("latin-1"))],
+            )
+            wanted = "token-invalid" if inbox else "M_UNKNOWN_TOKEN"
+            assert _is_refusal(answer, wanted), (kind, endpoint.method, endpoint.path, answer.text)
+            walked += 1
+    assert walked > 200
+    assert world.writes() == before
+
+
+def _filled(world: World, endpoint: Endpoint) -> str:
+    path = endpoint.path
+    for name, value in world.ids.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path
+
+
+async def test_another_person_gets_nowhere_with_the_authors_ids(world: World) -> None:
+    """With her own good token but the author's ids in the path, another person is refused and nothing is written."""
+    before, walked = await world.quiet(), 0
+    for endpoint in world.server.application.endpoints:
+        row = f"{endpoint.method} {endpoint.path}"
+        if endpoint.access is not Access.PERSON or not any(name in endpoint.path for name in BELONGINGS):
+            continue
+        if row in PUBLIC_OF_A_PERSON or row == f"GET {V3}/presence/{{user_id}}/status":
+            continue
+        answer = await world.call(endpoint, auth(world.other))
+        if row == f"DELETE {V3}/devices/{{device_id}}":  # a device that the caller does not have is gone already
+            assert answer.json() == {}
+            continue
+        assert answer.status_code in (403, 404), (row, answer.status_code, answer.text)
+        assert answer.json()["errcode"] in (
+            "M_FORBIDDEN", "M_NOT_FOUND", "ORG_PARAPH_NOT_FOUND", "ORG_PARAPH_NOT_ENROLLED", "ORG_PARAPH_NO_SUCH_GRANT"
+        ), (row, answer.text)  # fmt: skip
+        walked += 1
+    assert walked >= 40
+    assert world.writes() == before
+
+
+async def test_public_endpoints_ask_for_no_token(world: World) -> None:
+    """What is for anyone answers without a token: no 401 that speaks of one, and never a failure of the server."""
+    for endpoint in world.server.application.endpoints:
+        if endpoint.access is Access.PUBLIC:
+            answer = await world.call(endpoint, {})
+            assert "TOKEN" not in answer.text.upper() or answer.status_code != 401, (endpoint.path, answer.text)
+            assert answer.status_code < 500, (endpoint.path, answer.text)
+
+
+async def test_the_rightful_caller_is_never_a_failure_of_the_server(world: World) -> None:
+    """With the right kind of token and an empty or odd body, every endpoint answers with something below 500."""
+    tokens = {
+        Access.PERSON: world.author["Authorization"],
+        Access.PARTNER: world.tokens["partner"],
+        Access.OPERATOR: world.tokens["operator"],
+        Access.PUBLIC: "",
+    }
+    table = [endpoint for endpoint in world.server.application.endpoints if "/logout" not in endpoint.path]
+    for endpoint in table:
+        for content in (b"", b"{}", b"[]", b"null", b"{", b'{"a":' * 2000, b"\xff\xfe"):
+            answer = await world.http.request(
+                endpoint.method,
+                f"http://localhost{_filled(world, endpoint)}",
+                content=None if endpoint.method == "GET" else content,
+                headers={"Authorization": tokens[endpoint.access]},
+            )
+            assert answer.status_code < 500, (endpoint.method, endpoint.path, content[:20], answer.text)
+            asks_again = endpoint.access is Access.PUBLIC or "flows" in answer.text
+            assert answer.status_code != 401 or asks_again, (endpoint.path, answer.text)
+
+
+async def test_whatever_is_not_in_the_table_does_not_exist(world: World) -> None:
+    """Unknown paths answer 404 M_UNRECOGNIZED, known paths with another method 405, in the shape of their API."""
+    for path in ("/", "/_matrix/client/v3/nothing", "/_paraph/v1/admin", "/metrics", "/docs", "/log/../keys/log.key"):
+        answer = await world.http.get(path)
+        assert (answer.status_code, answer.json()["errcode"]) == (404, "M_UNRECOGNIZED")
+    answer = await world.http.get("/inbox/v1/nothing")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    answer = await world.http.delete(f"{V3}/sync")
+    assert (answer.status_code, answer.json()["errcode"]) == (405, "M_UNRECOGNIZED")
+    assert answer.headers["allow"] == "GET"
