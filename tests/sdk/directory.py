@@ -222,3 +222,16 @@ def view_of(partner: Phone, now: int, *, rooms: frozenset[str] | None = None, un
     """A verified view with one live grant for the partner's device."""
     access = PartnerAccess("gr_AAAAAAAAAAAAAAAAAAAAAA", PARTNER, rooms, until or now + 10**9, (partner.peer,))
     return GrantView(1, now, (access,))
+
+
+BOTH = room(AUTHOR, CORRESPONDENT)
+
+
+def session_of(sent: dict[str, Any]) -> str:
+    """The Megolm session a message was sent in."""
+    return str(sent["content"]["session_id"])
+
+
+def reads(phone: Phone, sent: dict[str, Any]) -> bool:
+    """Whether the device opens the message."""
+    return isinstance(phone.read(sent), Decrypted)
