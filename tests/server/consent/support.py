@@ -294,8 +294,10 @@ class World:
             await self.messenger.memberships.join(person.device.principal, room_id)
         return room_id
 
-    async def send(self, person: Person, room_id: str, *, device: Device | None = None, **content: Any) -> str:
-        """Send an encrypted event that names the newest version of the person's grants; returns its id."""
+    async def send(
+        self, person: Person, room_id: str, content: dict[str, Any] | None = None, *, device: Device | None = None
+    ) -> str:
+        """Send an encrypted event that names the newest version of the person's grants; None leaves a member out."""
         device = device or person.device
         version = (await self.get("/_paraph/v1/grants", device)).json()["version"]
         self.clock.now += 1
@@ -306,7 +308,7 @@ class World:
             "sender_key": device.curve25519,
             "session_id": "session",
             "org.paraph.grants": version,
-        } | content
+        } | (content or {})
         body = {name: value for name, value in body.items() if value is not None}
         return await self.messenger.sending.send(
             device.principal, room_id, "m.room.encrypted", f"txn{next(_serial)}", body

@@ -130,27 +130,26 @@ async def test_a_forged_grant_is_refused(tmp_path: Path) -> None:
         assert await here.notice(room_id, author) is None
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"verbs": ["read", "write:draft"]},
-        {"purposes": ["advertising"]},
-        {"until": NOW + 100 * DAY},
-        {"retention_days": 31},
-        {"agreement": {"version": 2, "hash": "A" * 43}},
-        {"rooms": ["!elsewhere:example.org"]},
-        {"from": NOW - 60 * DAY, "until": NOW - DAY},
-        {"from": NOW - 2 * DAY},
-    ],
-    ids=lambda changes: ",".join(changes),
-)
-async def test_a_grant_beyond_its_ceiling_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+TOO_WIDE: list[dict[str, Any]] = [
+    {"verbs": ["read", "write:draft"]},
+    {"purposes": ["advertising"]},
+    {"until": NOW + 100 * DAY},
+    {"retention_days": 31},
+    {"agreement": {"version": 2, "hash": "A" * 43}},
+    {"rooms": ["!elsewhere:example.org"]},
+    {"from": NOW - 60 * DAY, "until": NOW - DAY},
+    {"from": NOW - 2 * DAY},
+]
+
+
+async def test_a_grant_beyond_its_ceiling_is_refused(tmp_path: Path) -> None:
     """Verbs, purposes, duration, retention, agreement, rooms and time all have a ceiling."""
     async with world(tmp_path) as here:
         author, _, partner, room_id = await parties(here)
-        document = here.grant(author, partner, changes.pop("rooms", [room_id]), **changes)
-        answer = await here.post_grant(author, document)
-        assert code(answer) == (403, "ORG_PARAPH_OUT_OF_SCOPE"), answer.text
+        for changes in TOO_WIDE:
+            document = here.grant(author, partner, **{"rooms": [room_id]} | changes)
+            answer = await here.post_grant(author, document)
+            assert code(answer) == (403, "ORG_PARAPH_OUT_OF_SCOPE"), changes
 
 
 @pytest.mark.parametrize("member", ["grant_key_hash", "consent"])
@@ -253,18 +252,18 @@ async def test_a_send_that_names_an_older_state_is_refused(tmp_path: Path) -> No
     async with world(tmp_path) as here:
         author, other, partner, room_id = await parties(here)
         stock = await here.add_device(author)
-        await here.send(author, room_id, **{"org.paraph.grants": None})
+        await here.send(author, room_id, {"org.paraph.grants": None})
         grant = await here.add_grant(author, partner, [room_id])
         for named in (None, 0, "1", True):
             with pytest.raises(MatrixError) as refused:
-                await here.send(author, room_id, **{"org.paraph.grants": named})
+                await here.send(author, room_id, {"org.paraph.grants": named})
             assert (refused.value.status, refused.value.code) == (409, "ORG_PARAPH_STALE_GRANTS")
         await here.send(author, room_id)
-        await here.send(author, room_id, device=stock, **{"org.paraph.grants": None})
-        await here.send(other, room_id, **{"org.paraph.grants": None})
+        await here.send(author, room_id, {"org.paraph.grants": None}, device=stock)
+        await here.send(other, room_id, {"org.paraph.grants": None})
         await here.revoke(author, grant)
         with pytest.raises(MatrixError):
-            await here.send(author, room_id, **{"org.paraph.grants": 1})
+            await here.send(author, room_id, {"org.paraph.grants": 1})
 
 
 async def test_the_gate_knows_people_again_after_a_restart(tmp_path: Path) -> None:
@@ -274,7 +273,7 @@ async def test_the_gate_knows_people_again_after_a_restart(tmp_path: Path) -> No
         await here.add_grant(author, partner, [room_id])
     async with world(tmp_path) as here:
         with pytest.raises(MatrixError) as refused:
-            await here.send(author, room_id, **{"org.paraph.grants": 0})
+            await here.send(author, room_id, {"org.paraph.grants": 0})
         assert refused.value.code == "ORG_PARAPH_STALE_GRANTS"
 
 
