@@ -33,7 +33,7 @@ from paraph.server.messenger import http as messenger_http
 from paraph.server.messenger.core import Hooks
 from paraph.server.messenger.reading import parse_token
 from paraph.server.messenger.service import Messenger
-from paraph.server.storage import StorageError, migrate
+from paraph.server.storage import QueueFull, StorageError, Transaction, migrate
 from paraph.server.storage.migrations import load as load_migrations
 from paraph.server.storage.sqlite import SqliteDatabase
 
@@ -92,14 +92,14 @@ class Server:
         self.reading = Reading(self.database, self.ledger, self.consent, source)
         self.queues = PartnerQueues(self.database, self.devices, self.consent, self.messenger.core.notifier)
         hooks.before_send = gate.before_send
-        hooks.on_membership.append(self.consent.notices.on_membership)
+        hooks.on_membership += [self._note_device_lists, self.consent.notices.on_membership]
         hooks.on_closed.append(self.consent.notices.on_closed)
         authenticators = {
             Access.PERSON: self.accounts.authenticate,
             Access.PARTNER: self.consent.tokens.authenticate,
             Access.OPERATOR: self._operator,
         }
-        self.application = Application(self._endpoints(), authenticators, limiter, self)
+        self.application = Application(self._endpoints(), authenticators, limiter, self, overloads=(QueueFull,))
 
     def _endpoints(self) -> list[Endpoint]:
         return [
@@ -110,6 +110,9 @@ class Server:
             *consent_http.endpoints(self.consent, self.ledger, self.database),
             *inbox_http.endpoints(self.reading, self.queues, self.consent, self.database),
         ]
+
+    def _note_device_lists(self, tx: Transaction, room_id: str, user_id: str, membership: str) -> None:
+        self.devices.lists.on_membership(tx, user_id, self.messenger.members(tx, room_id), membership)
 
     async def _operator(self, token: str) -> Principal:
         same = hmac.compare_digest(token.encode(), self._admin_token.encode())
@@ -133,6 +136,7 @@ class Server:
         """Wake every long poll, finish the log's batch, commit what is queued."""
         self.messenger.stop()
         await self.ledger.stop()
+        await self.accounts.close()
         await self.database.close()
 
 

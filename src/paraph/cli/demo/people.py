@@ -20,6 +20,8 @@ class Cast:
     author: Person
     correspondent: Person
     said: dict[str, dict[str, Line]] = field(default_factory=dict)
+    readings: int = 0
+    """How many messages of the other the two could read so far."""
 
     async def room(self, name: str, *, encrypted: bool = True) -> str:
         """A private room of the two, both in it."""
@@ -38,14 +40,12 @@ class Cast:
         self.said[room_id][event_id] = line
         return event_id
 
-    async def heard(self) -> int:
-        """Let both catch up; returns how many of each other's messages the two could read."""
-        read = 0
+    async def catch_up(self) -> None:
+        """Let both sync, and count what they can read of each other."""
         for person in (self.author, self.correspondent):
             update = await person.sync()
-            own = person.user_id
-            read += sum(message.sender != own and message.body is not None for message in update.messages)
-        return read
+            new = (*update.messages, *update.late)
+            self.readings += sum(message.sender != person.user_id and message.body is not None for message in new)
 
     async def close(self) -> None:
         """Both leave."""

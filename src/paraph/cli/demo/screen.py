@@ -20,7 +20,7 @@ class Screen:
 
     def __init__(self, *, quiet: bool, console: Console | None = None) -> None:
         self.document: dict[str, Any] = {}
-        self._out = console or Console(highlight=False, quiet=quiet, width=None)
+        self._out = console or Console(highlight=False, quiet=quiet, soft_wrap=True)
         self._act = 0
 
     def title(self) -> None:
@@ -42,7 +42,7 @@ class Screen:
         """What was tried and refused, or was not."""
         for attempt in attempts:
             mark = "[green]refused[/]" if attempt.refused else "[bold red]ACCEPTED[/]"
-            self._out.print(f"  {mark}  {attempt.what}: [dim]{attempt.answer}[/]", soft_wrap=True)
+            self._out.print(f"  {mark}  {attempt.what}: [dim]{attempt.answer}[/]")
 
     def grants(self, states: Sequence[GrantState], text: str, shown: Sequence[str]) -> None:
         """The grants, the text the person read, and what her correspondent sees."""
@@ -53,18 +53,19 @@ class Screen:
                 f"for {', '.join(grant.purposes)} [dim]({grant.grant_id})[/]"
             )
         first = text.splitlines()[0]
-        self._out.print(f"  she read {len(text.split())} words first: [italic]{first}[/]", soft_wrap=True)
+        self._out.print(f"  she read {len(text.split())} words first: [italic]{first}[/]")
         self._out.print(f"  her correspondent sees in the room who may read her: {', '.join(shown) or 'nobody'}")
 
     def conversation(self, room: str, lines: Sequence[Line]) -> None:
         """A room's first lines."""
         self._out.print(f"  {room} ({len(lines)} messages)")
         for line in lines[:2]:
-            self._out.print(f"    [cyan]{line.speaker:<13}[/] {line.text}", soft_wrap=True)
+            self._out.print(f"    [cyan]{line.speaker:<13}[/] {line.text}")
 
     def heard(self, read: int, said: int) -> None:
         """How much of it the two could read of each other."""
-        self._out.print(f"  of {said} messages each was read by the other: {read} readings")
+        mark = "green" if read == said else "bold red"
+        self._out.print(f"  each opens what the other wrote: [{mark}]{read} of {said}[/]")
 
     def table(self, rows: Sequence[Row]) -> None:
         """The table: what each partner opens with the whole database and every key it ever received."""
@@ -90,11 +91,11 @@ class Screen:
         """What the outsider found."""
         mark = "[green]verified[/]" if log.verified else "[bold red]NOT VERIFIED[/]"
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(log.kinds.items()))
-        self._out.print(f"  {mark}  {log.size} leaves: {kinds}", soft_wrap=True)
+        self._out.print(f"  {mark}  {log.size} leaves: {kinds}")
         found = "[green]found[/]" if log.tampering.refused else "[bold red]NOT FOUND[/]"
-        self._out.print(f"  {found}  {log.tampering.what}: [dim]{log.tampering.answer}[/]", soft_wrap=True)
+        self._out.print(f"  {found}  {log.tampering.what}: [dim]{log.tampering.answer}[/]")
         mark = "[green]audited[/]" if published.refused else "[bold red]FAILED[/]"
-        self._out.print(f"  {mark}  {published.what}: [dim]{published.answer}[/]", soft_wrap=True)
+        self._out.print(f"  {mark}  {published.what}: [dim]{published.answer}[/]")
 
     def verdicts(self, verdicts: Sequence[Verdict], evidence: Evidence) -> None:
         """The nine promises, then what is not protected."""
@@ -104,12 +105,12 @@ class Screen:
             found = _found(verdict)
             self._out.print(f"  {verdict.promise}  {mark}  {verdict.title}{found}")
         recorded = ", ".join(f"{count} {kind}" for kind, count in sorted(evidence.recorded.items()))
-        self._out.print(f"\n  the author's own record of it all: {recorded}", soft_wrap=True)
+        self._out.print(f"\n  the author's own record of it all: {recorded}")
         self._out.print("\n[bold]Not protected[/]  who talks with whom, and when, is in the server's sight;")
         opened = sum(row.granted.opened for row in evidence.rows)
         self._out.print(f"  and what was opened stays opened: the {opened} messages above, after the revocation too.")
         self._out.print(f"\n[dim]{evidence.seconds:.1f} s; the log stays in {evidence.log.directory}; check it with[/]")
-        self._out.print(f"  paraph log verify {evidence.log.directory} --key {evidence.log.vkey}", soft_wrap=True)
+        self._out.print(f"  paraph log verify {evidence.log.directory} --key {evidence.log.vkey}")
 
     async def stay(self, url: str, data: Path, log: LogEvidence) -> None:
         """Say what to try, and wait until interrupted."""
@@ -120,7 +121,7 @@ class Screen:
             f"paraph user list --data {data}",
             f"paraph log verify {url}/log --key {log.vkey}",
         ):
-            self._out.print(f"  {command}", soft_wrap=True)
+            self._out.print(f"  {command}")
         try:
             await asyncio.Event().wait()
         except (asyncio.CancelledError, KeyboardInterrupt):

@@ -51,10 +51,11 @@ class Story:
         """Play it all; returns whether every promise that was shown was kept. `stay` leaves the server up."""
         began = time.monotonic()
         self._screen.title()
-        self._films = await asyncio.to_thread(shared_films)
-        control = await self._control()
+        films = asyncio.create_task(asyncio.to_thread(shared_films))
         data = self._folder / "platform"
         with ServerProcess(data, command=self._command, settings={"registration": "open"}) as server:
+            self._films = await films
+            control = await self._control()
             evidence = await self._main(server, control)
             evidence.seconds = time.monotonic() - began
             self._screen.verdicts(verdicts(evidence), evidence)
@@ -155,7 +156,7 @@ class Story:
         for slug, room_id in (("marquee", films), ("tempo", music)):
             terms = GrantTerms(purposes=[PURPOSE], until=until, rooms=[room_id])
             states.append(await cast.author.grant(slug, terms, agree=agree))
-        await cast.correspondent.sync()
+        await cast.catch_up()
         seen = cast.correspondent.rooms.get(films)
         shown = [] if seen is None else [entry["partner"] for entry in seen.partners.get(cast.author.user_id, [])]
         self._screen.grants(states, texts[0], shown)
@@ -168,7 +169,8 @@ class Story:
             for line in lines:
                 await cast.say(room_id, line)
             self._screen.conversation(name, lines)
-        self._screen.heard(await cast.heard(), sum(len(said) for said in cast.said.values()))
+        await cast.catch_up()
+        self._screen.heard(cast.readings, sum(len(said) for said in cast.said.values()))
 
     async def _row(
         self, name: str, reader: Partner, cast: Cast, data: Path, granted_room: str, before: list[Line]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import structlog
 
 from paraph.server.http.endpoint import Access, Endpoint, PersonPrincipal, Principal, Reply, Request, api_of
-from paraph.server.http.errors import ApiError, MatrixError, render
+from paraph.server.http.errors import ApiError, MatrixError, Overloaded, render
 from paraph.server.http.limits import Limiter
 from paraph.server.http.routing import Router
 
@@ -57,12 +57,16 @@ class Application:
         authenticators: Mapping[Access, Authenticator],
         limiter: Limiter,
         lifespan: Lifespan,
+        *,
+        overloads: tuple[type[Exception], ...] = (),
     ) -> None:
+        """`overloads` are the errors of other rooms that mean: too much waits, nothing was taken, come back later."""
         self.endpoints = tuple(endpoints)
         self._router = Router(self.endpoints)
         self._authenticators = authenticators
         self._limiter = limiter
         self._lifespan = lifespan
+        self._overloads = overloads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope (`http` or `lifespan`)."""
@@ -89,14 +93,14 @@ class Application:
         try:
             reply = await self._answer(scope, receive, raw_path)
         except ApiError as error:
-            body, content_type = render(error, api_of(raw_path))
-            reply = Reply(error.status, body, content_type, error.headers)
+            reply = _rendered(error, raw_path)
+        except self._overloads:
+            reply = _rendered(Overloaded(), raw_path)
         except Exception:
             # The path may hold ids but never a secret: tokens travel in headers only.
             log.exception("request failed", method=scope["method"], path=raw_path)
             failure = ApiError(500, "M_UNKNOWN", "the platform failed to answer; the failure is logged")
-            body, content_type = render(failure, api_of(raw_path))
-            reply = Reply(500, body, content_type)
+            reply = _rendered(failure, raw_path)
         await send({"type": "http.response.start", "status": reply.status, "headers": _headers(reply)})
         await send({"type": "http.response.body", "body": reply.body})
 
@@ -153,6 +157,11 @@ def bearer_token(headers: list[tuple[bytes, bytes]]) -> str | None:
         if name == b"authorization" and value[:7].lower() == b"bearer ":
             return value[7:].strip().decode("latin-1")
     return None
+
+
+def _rendered(error: ApiError, raw_path: str) -> Reply:
+    body, content_type = render(error, api_of(raw_path))
+    return Reply(error.status, body, content_type, error.headers)
 
 
 def _unmatched(method: str, allowed: frozenset[str]) -> Reply:
