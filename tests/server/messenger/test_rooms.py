@@ -244,6 +244,8 @@ async def test_power_level_changes(home: House, who: str, change: Any, expected:
         ("m.room.create", "", {}, "M_FORBIDDEN"),
         ("org.example.state", "", {}, "M_FORBIDDEN"),
         ("org.example.status", "@friend:paraph.test", {}, "M_FORBIDDEN"),
+        ("m.room.encrypted", "", {}, "M_FORBIDDEN"),
+        ("m.room.message", "", {"body": "plain"}, "M_FORBIDDEN"),
         ("org.example.zero", "", {}, "ok"),
         ("org.example.zero", "@friend:paraph.test", {}, "ok"),
         ("org.example.zero", "@author:paraph.test", {}, "M_FORBIDDEN"),
@@ -255,7 +257,13 @@ async def test_power_level_changes(home: House, who: str, change: Any, expected:
 async def test_state_of_an_ordinary_member(home: House, kind: str, key: str, content: Any, expected: str) -> None:
     """Level 0 sets only what the room leaves to level 0, and never under another's user id."""
     author, friend = home.device("author"), home.device("friend")
-    room = await author.create(friend, power_level_content_override={"events": {"org.example.zero": 0}})
+    room = await author.create(
+        friend,
+        power_level_content_override={
+            "state_default": 50,
+            "events": {"org.example.zero": 0, "m.room.encrypted": 0, "m.room.message": 0},
+        },
+    )
     assert (await _put(friend, room, kind, content, key)).get("errcode", "ok") == expected
 
 

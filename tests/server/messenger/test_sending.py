@@ -228,6 +228,21 @@ async def test_redaction_empties_an_event_everywhere(home: House) -> None:
     assert left == []
 
 
+async def test_a_redacted_name_does_not_live_on_in_its_successor(home: House) -> None:
+    """The state event that came next repeats the content it replaced; redacting takes it out there too."""
+    author, friend = home.device("author"), home.device("friend")
+    room = await author.create(friend)
+    since = (await friend.next())["next_batch"]
+    path = f"/rooms/{quote(room)}/state/m.room.topic/"
+    slip = (await author.call("PUT", path, {"topic": "a slip of the tongue"}))["event_id"]
+    await author.call("PUT", path, {"topic": "films"})
+    assert "slip of" in str(await friend.sync(since))
+    await author.call("PUT", f"/rooms/{quote(room)}/redact/{quote(slip)}/r", {})
+    assert "slip of" not in str(await friend.sync(since))
+    assert "slip of" not in str(await friend.call("GET", f"/rooms/{quote(room)}/messages", dir="b", limit=100))
+    assert (await author.call("GET", path)) == {"topic": "films"}
+
+
 @pytest.mark.parametrize("kind", ["m.room.create", "m.room.encryption"])
 async def test_what_makes_a_room_private_cannot_be_redacted(home: House, kind: str) -> None:
     """Redacting the encryption event would be switching encryption off."""

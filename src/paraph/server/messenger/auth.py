@@ -26,6 +26,8 @@ from paraph.server.messenger.model import (
 from paraph.server.messenger.power import check_levels
 from paraph.server.messenger.room import Room
 
+MESSAGES_ONLY = frozenset({ENCRYPTED, REACTION, REDACTION, "m.room.message"})
+"""Types that are never state: as state they would get around what messages are checked for."""
 PLAINTEXT_ALLOWED = frozenset({REACTION, REDACTION})
 UNREDACTABLE = frozenset({CREATE, ENCRYPTION, GRANT, CLOSED})
 _RULES = {
@@ -68,6 +70,8 @@ def check_state(room: Room, user_id: str, event_type: str, state_key: str, conte
 
 def check_state_content(event_type: str, state_key: str, content: dict[str, Any]) -> None:
     """Whether content fits a state type whose meaning the server acts on; raises M_BAD_JSON or M_FORBIDDEN."""
+    if event_type in MESSAGES_ONLY:
+        raise forbidden(f"{event_type} is sent as a message, not set as state")
     if state_key != "":
         return
     if event_type == POWER:

@@ -136,6 +136,13 @@ def txn_key(user_id: str, device_id: str, *endpoint: str) -> bytes:
     return hashlib.blake2b(_encode((user_id, device_id, endpoint)), digest_size=16).digest()
 
 
+def without_previous(event: Event) -> bytes:
+    """The client event without the content that it replaced, which has been redacted meanwhile."""
+    members = msgspec.json.decode(event.json)
+    members.get("unsigned", {}).pop("prev_content", None)
+    return _encode(members)
+
+
 _KEPT: dict[str, tuple[str, ...]] = {
     "m.room.member": ("membership", "join_authorised_via_users_server"),
     "m.room.join_rules": ("join_rule", "allow"),

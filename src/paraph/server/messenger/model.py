@@ -56,10 +56,15 @@ _content = msgspec.json.Decoder(_Content)
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
-    """An event as other rooms of the server get it: its position and the complete client event."""
+    """An event as other rooms of the server get it: its position and the complete client event.
+
+    With `device_id` and `nonce` the event id can be computed again (see `events.py`).
+    """
 
     position: int
     event: dict[str, Any]
+    device_id: str
+    nonce: str
 
 
 class Membership(msgspec.Struct, frozen=True):

@@ -55,6 +55,14 @@ ORDER BY position;
 -- name: redact_event!
 UPDATE events SET json = :json, redacted_by = :redacted_by WHERE event_id = :event_id;
 
+-- name: next_of_key
+SELECT position, event_id, room_id, sender, device_id, type, state_key, ts, nonce, txn_id, redacted_by, json
+FROM events WHERE room_id = :room_id AND type = :type AND state_key = :state_key AND position > :after
+ORDER BY position LIMIT 1;
+
+-- name: rewrite_event!
+UPDATE events SET json = :json WHERE event_id = :event_id;
+
 -- name: put_membership!
 INSERT INTO memberships (user_id, room_id, membership, position) VALUES (:user_id, :room_id, :membership, :position)
 ON CONFLICT (user_id, room_id) DO UPDATE

@@ -196,7 +196,7 @@ def _page(fetch: Callable[[int], list[Event]], sight: Sight, start: int, limit: 
 
 
 def _stored(event: Event) -> StoredEvent:
-    return StoredEvent(event.position, msgspec.json.decode(events.full(event)))
+    return StoredEvent(event.position, msgspec.json.decode(events.full(event)), event.device_id, event.nonce)
 
 
 def check_dir(value: str | None) -> bool:

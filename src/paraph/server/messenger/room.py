@@ -24,6 +24,8 @@ from paraph.server.messenger.power import Power
 TAIL_EVENTS = 64
 """Newest events kept per room: what a device that is no further behind gets without SQL."""
 RECENT_RECEIPTS = 64
+_STATE_EVENT_BYTES = 900
+_ROOM_BYTES = 2_000
 
 StateKey = tuple[str, str]
 
@@ -94,6 +96,11 @@ class Room:
         room.last_position = tail[-1].position if tail else 0
         room.receipts_from = last_receipt
         return room
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory, roughly."""
+        return self.tail_bytes + len(self.state) * _STATE_EVENT_BYTES + _ROOM_BYTES
 
     def copy(self) -> Room:
         """The same room, to be changed freely: what a write works on before anything is durable."""

@@ -14,14 +14,13 @@ from paraph.server.messenger.store import Store
 from paraph.server.storage import Transaction
 
 MAX_ROOMS = 20_000
-MAX_TAIL_BYTES = 96 << 20
-_ROOM_BYTES = 1_500
+MAX_BYTES = 128 << 20
 
 
 class Rooms:
-    """The least recently used room goes first once there are too many, or their tails weigh too much."""
+    """The least recently used room goes first once there are too many, or they weigh too much."""
 
-    def __init__(self, store: Store, *, max_rooms: int = MAX_ROOMS, max_bytes: int = MAX_TAIL_BYTES) -> None:
+    def __init__(self, store: Store, *, max_rooms: int = MAX_ROOMS, max_bytes: int = MAX_BYTES) -> None:
         self._store = store
         self._held: OrderedDict[str, Room] = OrderedDict()
         self._marks: dict[str, int] = {}
@@ -73,10 +72,10 @@ class Rooms:
             if seen is None:
                 return None
             room = self._held[event.room_id] = seen
-            self._bytes += seen.tail_bytes + _ROOM_BYTES
-        before = room.tail_bytes
+            self._bytes += seen.weight
+        before = room.weight
         room.apply(event)
-        self._bytes += room.tail_bytes - before
+        self._bytes += room.weight - before
         if event.state_key is not None and self._marks.get(event.room_id) == room.state_position:
             del self._marks[event.room_id]
         if self._bytes > self._max_bytes or len(self._held) > self._max_rooms:
@@ -87,12 +86,12 @@ class Rooms:
         """Apply another durable change (a redaction, a receipt) to a held room."""
         room = self._held.get(room_id)
         if room is not None:
-            before = room.tail_bytes
+            before = room.weight
             change(room)
-            self._bytes += room.tail_bytes - before
+            self._bytes += room.weight - before
 
     def _evict(self, keep: str) -> None:
         while len(self._held) > 1 and (self._bytes > self._max_bytes or len(self._held) > self._max_rooms):
             room_id, room = self._held.popitem(last=False)
-            self._bytes -= room.tail_bytes + _ROOM_BYTES
+            self._bytes -= room.weight
             self._marks.pop(room_id, None)

@@ -91,6 +91,16 @@ class Store:
         """Replace the stored client event by its redacted form."""
         tx.run(self._sql.redact_event, {"event_id": event_id, "redacted_by": redacted_by, "json": json})
 
+    def successor(self, tx: Transaction, event: Event) -> Event | None:
+        """The state event that replaced this one."""
+        params = {"room_id": event.room_id, "type": event.type, "state_key": event.state_key, "after": event.position}
+        row = tx.row(self._sql.next_of_key, params)
+        return Event(*row) if row else None
+
+    def rewrite(self, tx: Transaction, event: Event) -> None:
+        """Replace the stored client event."""
+        tx.run(self._sql.rewrite_event, {"event_id": event.event_id, "json": event.json})
+
     # State
 
     def load_room(self, tx: Transaction, room_id: str) -> Room | None:
