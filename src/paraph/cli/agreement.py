@@ -84,11 +84,13 @@ def draft(
     terms: dict[str, Any] = {"until": int(time.time() * 1000) + days * DAY, "reason": reason}
     terms |= {"purposes": purpose} if purpose else {}
     terms |= {"verbs": verb} if verb else {}
-    document = draft_agreement(admin.get("/_paraph/v1/platform"), admin.get(f"/_paraph/v1/partners/{slug}"), **terms)
+    platform = admin.get("/_paraph/v1/platform")
+    document = draft_agreement(platform, admin.get(f"/_paraph/v1/partners/{slug}"), **terms)
     _write(file, document)
     out.print(f"{file}: version {document['version']}, unsigned. Read it, then let both sides sign:")
     out.print(f"  paraph agreement sign {file} --operator --data {data}")
-    out.print(f"  paraph agreement sign {file} --key ./{slug}/{MASTER} --server-name ...")
+    name = platform["server_name"]
+    out.print(f"  paraph agreement sign {file} --key ./{slug}/{MASTER} --server-name {name}")
 
 
 @app.command(name="sign")

@@ -77,7 +77,7 @@ def http_source(url: str) -> Fetch:
 
 def _with_progress(work: Callable[[Callable[[int, int], None]], ReplayReport], *, hidden: bool) -> ReplayReport:
     columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=hidden) as bar:
+    with Progress(*columns, console=err, transient=True, disable=hidden or not err.is_terminal) as bar:
         task = bar.add_task("leaves", total=None)
         return work(lambda done, total: bar.update(task, completed=done, total=total))
 

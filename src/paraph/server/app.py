@@ -55,6 +55,8 @@ class Server:
         """Open databases, keys and log below `settings.data`; raises one of REFUSALS. Nothing runs yet."""
         self.settings = settings
         _private_folder(settings.data / "keys")
+        for name in ("paraph.db", "checkpoints.db"):
+            _private_file(settings.data / name)
         self._admin_token = _admin_token(settings.data / "keys" / "admin-token")
         self.database = SqliteDatabase(settings.data / "paraph.db")
         limiter = Limiter(time.monotonic, enabled=settings.rate_limits)
@@ -154,6 +156,12 @@ def api_hash(endpoints: Iterable[Endpoint]) -> str:
 def _private_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(0o700)
+
+
+def _private_file(path: Path) -> None:
+    """Make sure that only the server's account reads a database (SQLite gives its side files the same mode)."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
 
 
 def _admin_token(path: Path) -> str:
