@@ -128,6 +128,17 @@ async def test_unsigned_and_confused_assertions_are_refused(tmp_path: Path) -> N
             assert error(await here.authenticate(partner, assertion)) == (401, "invalid_client"), assertion
 
 
+async def test_the_algorithm_is_pinned_by_the_registered_key(tmp_path: Path) -> None:
+    """An RSA key signs PS256 and nothing else, whatever the header says."""
+    async with world(tmp_path) as here:
+        partner = PartnerParty("marquee", client=RSAKey.generate_key(2048))
+        await here.register(partner)
+        await here.agree(partner)
+        for algorithm in ("RS256", "PS384", "PS512"):
+            answer = await here.authenticate(partner, partner.assertion(NOW, alg=algorithm))
+            assert error(answer) == (401, "invalid_client")
+
+
 async def test_an_assertion_is_used_once_until_it_expires(tmp_path: Path) -> None:
     """A replay is refused, also after a restart; another partner's same jti is its own."""
     async with world(tmp_path) as here:

@@ -225,6 +225,12 @@ async def test_partner_devices_are_seen_under_a_live_grant_only(tmp_path: Path) 
         assert not await here.database.read(lambda tx: here.partner_keys.may_claim(tx, author.user_id, foreign))
         await here.end_partner_device(partner, second)
         assert await seen(author) == [device.device_id]
+        pause = here.amendment(author, grant, {"op": "pause", "pause_id": "A" * 43})
+        await here.amend(author, grant, pause)
+        assert await seen(author) == []
+        resume = here.amendment(author, grant, {"op": "resume", "pause_id": "A" * 43}, previous=document_hash(pause))
+        await here.amend(author, grant, resume)
+        assert await seen(author) == [device.device_id]
         assert (await here.revoke(author, grant)).status_code == 200
         assert await seen(author) == []
 

@@ -36,6 +36,19 @@ async def test_one_time_keys_are_claimed_once_and_under_a_grant(tmp_path: Path) 
         assert names == [f"signed_curve25519:AAAA{n}" for n in (0, 1, 2, 2)]
 
 
+async def test_the_end_of_a_device_drops_its_keys(tmp_path: Path) -> None:
+    """Nobody can claim what an ended device left behind."""
+    async with world(tmp_path) as here:
+        author = await here.add_person("author")
+        partner = await here.add_partner()
+        device = await here.add_partner_device(partner)
+        await upload(here, partner, device)
+        await here.add_grant(author, partner)
+        await here.end_partner_device(partner, device)
+        wanted = {partner.user_id: {device.device_id: "signed_curve25519"}}
+        assert await here.devices.claim(author.user_id, wanted) == {}
+
+
 async def test_keys_of_foreign_devices_and_signatures_are_refused(tmp_path: Path) -> None:
     """A partner publishes for its own live devices, signed by them."""
     async with world(tmp_path) as here:

@@ -282,6 +282,20 @@ async def test_relations_show_only_where_their_target_is_granted(tmp_path: Path)
             assert event["content"]["ciphertext"] == "opaque"
 
 
+async def test_what_a_device_that_is_not_enrolled_sent_is_not_served(tmp_path: Path) -> None:
+    """The consent text says which devices a grant opens; their enrolment decides, also after they are gone."""
+    async with world(tmp_path) as here:
+        author, _, partner, room_id = await parties(here)
+        stock = await here.add_device(author)
+        await here.add_grant(author, partner, [room_id])
+        mine = await here.send(author, room_id)
+        theirs = await here.send(author, room_id, device=stock)
+        await here.send(author, room_id, {"m.relates_to": {"m.in_reply_to": {"event_id": theirs}}})
+        answer = await here.read(partner, room_id)
+        assert (served(answer)[0], len(served(answer))) == (mine, 2)
+        assert "m.relates_to" not in answer.json()["messages"][1]["content"]
+
+
 async def test_redacted_and_plain_events_are_never_served(tmp_path: Path) -> None:
     """Only ciphertext that is still there."""
     async with world(tmp_path) as here:

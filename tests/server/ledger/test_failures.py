@@ -128,6 +128,8 @@ async def test_the_head_moves_by_compare_and_set(tmp_path: Path) -> None:
     with pytest.raises(LogStopped):
         log.checkpoints.advance(head, head)
     with pytest.raises(LogStopped):
+        log.checkpoints.advance(log.head(), head)
+    with pytest.raises(LogStopped):
         log.checkpoints.stage(log.checkpoints.staged() or pytest.fail("nothing is staged"))
     log.close()
 

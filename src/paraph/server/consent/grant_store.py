@@ -22,6 +22,11 @@ def enrolments(tx: Transaction, person: str) -> dict[str, dict[str, Any]]:
     return {device_id: decode(text.encode()) for device_id, text in tx.rows(sql.enrolments, {"person": person})}
 
 
+def enrolled_ids(tx: Transaction, person: str) -> frozenset[str]:
+    """Ids of the person's enrolled devices."""
+    return frozenset(row[0] for row in tx.rows(sql.enrolled_ids, {"person": person}))
+
+
 def put_enrolment(tx: Transaction, made: Enrolment, document: Mapping[str, Any], seq: int) -> None:
     """Keep a device's enrolment."""
     tx.run(

@@ -96,6 +96,10 @@ class Grants:
         """Whether the calling device is enrolled."""
         return store.enrolment(tx, caller.user_id, caller.device_id) is not None
 
+    def enrolled_ids(self, tx: Transaction, person: str) -> frozenset[str]:
+        """Ids of the devices that the person ever enrolled: a grant opens what they sent."""
+        return store.enrolled_ids(tx, person)
+
     def enrolled_devices(self, tx: Transaction, person: str) -> list[dict[str, Any]]:
         """The person's enrolled devices that are still hers, each with the chain from her master key."""
         keys = self._devices.device_keys_of(tx, person)

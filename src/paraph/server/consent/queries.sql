@@ -39,6 +39,9 @@ SELECT hash, document, seq FROM consent_enrolments WHERE person = :person AND de
 -- name: enrolments
 SELECT device_id, document FROM consent_enrolments WHERE person = :person ORDER BY device_id;
 
+-- name: enrolled_ids
+SELECT device_id FROM consent_enrolments WHERE person = :person;
+
 -- name: put_enrolment!
 INSERT INTO consent_enrolments (person, device_id, hash, document, seq)
 VALUES (:person, :device_id, :hash, :document, :seq)

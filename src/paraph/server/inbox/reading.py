@@ -12,7 +12,7 @@ from typing import Any
 from paraph.server.consent.access import LiveGrant
 from paraph.server.consent.service import Consent
 from paraph.server.inbox.errors import bad_parameter, not_granted, purpose_not_granted, room_closed
-from paraph.server.inbox.source import MessageSource
+from paraph.server.inbox.source import MessageSource, Origin
 from paraph.server.ledger.model import Recorded
 from paraph.server.ledger.service import Ledger
 from paraph.server.messenger.model import ENCRYPTED, StoredEvent
@@ -42,6 +42,27 @@ class Page:
             "next": self.next,
             "accesses": [recorded.rendered for recorded in self.accesses],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Under what an author's events are served: her grant, and her enrolled devices."""
+
+    live: LiveGrant
+    devices: frozenset[str]
+
+    def opens(self, origin: Origin) -> bool:
+        """Whether the grant lets the partner read what comes from there.
+
+        It must be the author's own, from an enrolled device, and sent after the grant was recorded and from its
+        beginning on, or within the history that the grant names.
+        """
+        if (origin.type, origin.sender) != (ENCRYPTED, self.live.person) or origin.device_id not in self.devices:
+            return False
+        history = self.live.scope.history
+        if history is not None and origin.ts >= history:
+            return True
+        return origin.position > self.live.held.seq and origin.ts >= self.live.held.grant.from_
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +134,10 @@ class Reading:
         served: dict[str, list[str]] = {}
         grants: dict[str, LiveGrant] = {}
         messages = []
-        for found, live in selected:
-            messages.append(self._message(tx, query, found, live))
-            served.setdefault(live.person, []).append(found.event["event_id"])
-            grants[live.person] = live
+        for found, source in selected:
+            messages.append(self._message(tx, query, found, source))
+            served.setdefault(source.live.person, []).append(found.event["event_id"])
+            grants[source.live.person] = source.live
         accesses = [self._record(tx, query, grants[person], event_ids) for person, event_ids in served.items()]
         return Page(messages, following, accesses)
 
@@ -129,14 +150,17 @@ class Reading:
         }
         return self._ledger.record_private(tx, "access", live.person, query.slug, body, grant_id=live.grant_id)
 
-    def _select(self, tx: Transaction, query: Query) -> tuple[list[tuple[StoredEvent, LiveGrant]], str]:
-        """The events to serve, each with the grant it is served under, and where to go on."""
+    def _select(self, tx: Transaction, query: Query) -> tuple[list[tuple[StoredEvent, Source]], str]:
+        """The events to serve, each with what it is served under, and where to go on."""
         grants = self._grants_of_authors(tx, query)
         after = max(query.since, min(_reach(live)[0] for live in grants.values()))
         found = self._source.encrypted_events(tx, query.room_id, sorted(grants), after, query.limit)
-        selected = [(event, grants[event.event["sender"]]) for event in found]
+        sources = {
+            person: Source(live, self._consent.grants.enrolled_ids(tx, person)) for person, live in grants.items()
+        }
+        selected = [(event, sources[event.event["sender"]]) for event in found]
         following = found[-1].position if found else query.since
-        return [(event, live) for event, live in selected if _within(event, live)], f"p{following}"
+        return [(event, source) for event, source in selected if source.opens(Origin.of(event))], f"p{following}"
 
     def _grants_of_authors(self, tx: Transaction, query: Query) -> dict[str, LiveGrant]:
         """For each author in the room, the grant under which her words are served now; raises Problem if there is none.
@@ -159,14 +183,14 @@ class Reading:
             raise purpose_not_granted(query.purpose)
         return {live.person: live for live in sorted(fitting, key=_reach, reverse=True)}
 
-    def _message(self, tx: Transaction, query: Query, found: StoredEvent, live: LiveGrant) -> dict[str, Any]:
+    def _message(self, tx: Transaction, query: Query, found: StoredEvent, source: Source) -> dict[str, Any]:
         """What goes out of an event: what the author made, and no word about events that she did not let it see."""
         event, content = found.event, found.event["content"]
-        if _RELATION in content and not self._relation_is_granted(tx, query.room_id, content[_RELATION], live):
+        if _RELATION in content and not self._relation_is_granted(tx, query.room_id, content[_RELATION], source):
             content = {name: value for name, value in content.items() if name != _RELATION}
         return {name: event[name] for name in _SERVED} | {"content": content}
 
-    def _relation_is_granted(self, tx: Transaction, room_id: str, relation: object, live: LiveGrant) -> bool:
+    def _relation_is_granted(self, tx: Transaction, room_id: str, relation: object, source: Source) -> bool:
         """Whether every event that a relation names is the author's own and within the same grant."""
         if not isinstance(relation, Mapping):
             return False
@@ -175,28 +199,18 @@ class Reading:
         if reply is not None:
             named.append(reply.get("event_id") if isinstance(reply, Mapping) else None)
         return bool(named) and all(
-            isinstance(event_id, str) and self._is_granted(tx, room_id, event_id, live) for event_id in named
+            isinstance(event_id, str) and self._is_granted(tx, room_id, event_id, source) for event_id in named
         )
 
-    def _is_granted(self, tx: Transaction, room_id: str, event_id: str, live: LiveGrant) -> bool:
-        target = self._source.event(tx, room_id, event_id)
-        if target is None or (target.event["type"], target.event["sender"]) != (ENCRYPTED, live.person):
-            return False
-        return _within(target, live)
+    def _is_granted(self, tx: Transaction, room_id: str, event_id: str, source: Source) -> bool:
+        target = self._source.origin(tx, room_id, event_id)
+        return target is not None and source.opens(target)
 
 
 def _reach(live: LiveGrant) -> tuple[int, int]:
     """How far back a grant can reach, as a position, and then as a time: the smaller, the further."""
     history = live.scope.history
     return (live.held.seq, live.held.grant.from_) if history is None else (0, history)
-
-
-def _within(found: StoredEvent, live: LiveGrant) -> bool:
-    """Sent after the grant was recorded and from its beginning on, or within the history it names."""
-    sent, history = found.event["origin_server_ts"], live.scope.history
-    if history is not None and sent >= history:
-        return True
-    return found.position > live.held.seq and sent >= live.held.grant.from_
 
 
 def _rendered(live: LiveGrant, devices: list[dict[str, Any]]) -> dict[str, Any]:

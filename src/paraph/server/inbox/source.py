@@ -1,11 +1,29 @@
 """Where messages come from: the narrow interface between the Inbox API and whatever server holds the rooms."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from paraph.server.messenger.model import StoredEvent
 from paraph.server.messenger.service import Messenger
 from paraph.server.storage import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an event comes from: position in the server's one order, type, sender and its device, time in ms."""
+
+    position: int
+    type: str
+    sender: str
+    device_id: str
+    ts: int
+
+    @classmethod
+    def of(cls, stored: StoredEvent) -> "Origin":
+        """That of an event at hand."""
+        event = stored.event
+        return cls(stored.position, event["type"], event["sender"], stored.device_id, event["origin_server_ts"])
 
 
 class MessageSource(Protocol):
@@ -25,8 +43,8 @@ class MessageSource(Protocol):
     ) -> list[StoredEvent]:
         """At most `limit` `m.room.encrypted` events by `senders` above a position, oldest first."""
 
-    def event(self, tx: Transaction, room_id: str, event_id: str) -> StoredEvent | None:
-        """One event of a room."""
+    def origin(self, tx: Transaction, room_id: str, event_id: str) -> Origin | None:
+        """Where one event of a room comes from; None if there is no such event."""
 
 
 class MessengerSource:
@@ -39,16 +57,7 @@ class MessengerSource:
         self.is_closed = messenger.is_closed
         self.encrypted_events = messenger.encrypted_events
 
-    def event(self, tx: Transaction, room_id: str, event_id: str) -> StoredEvent | None:
-        """One event of a room."""
+    def origin(self, tx: Transaction, room_id: str, event_id: str) -> Origin | None:
+        """Where one event of a room comes from."""
         found = self._messenger.core.store.event(tx, room_id, event_id)
-        if found is None:
-            return None
-        event: dict[str, Any] = {
-            "type": found.type,
-            "sender": found.sender,
-            "event_id": found.event_id,
-            "origin_server_ts": found.ts,
-            "room_id": found.room_id,
-        }
-        return StoredEvent(found.position, event)
+        return None if found is None else Origin(found.position, found.type, found.sender, found.device_id, found.ts)
