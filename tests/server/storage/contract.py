@@ -60,9 +60,7 @@ class DatabaseContract:
 
     async def test_a_constraint_violation_takes_only_itself_back(self, notes: Database) -> None:
         """An error that the database itself raises behaves like any other."""
-        results = await asyncio.gather(
-            *(notes.write(lambda tx: add(tx, 1)) for _ in range(5)), return_exceptions=True
-        )
+        results = await asyncio.gather(*(notes.write(lambda tx: add(tx, 1)) for _ in range(5)), return_exceptions=True)
         assert [isinstance(result, Exception) for result in results].count(False) == 1
         assert await notes.read(count) == 1
 
@@ -120,7 +118,9 @@ class DatabaseContract:
     async def test_migrations_apply_once_and_notice_edits(self, database: Database) -> None:
         """A second start applies nothing; an edited file, or a database from the future, is refused."""
         first = Migration("room", 1, "CREATE TABLE one (id INTEGER PRIMARY KEY);\n")
-        second = Migration("room", 2, "-- two\nCREATE TABLE two (id INTEGER PRIMARY KEY);\nINSERT INTO two VALUES (1);\n")
+        second = Migration(
+            "room", 2, "-- two\nCREATE TABLE two (id INTEGER PRIMARY KEY);\nINSERT INTO two VALUES (1);\n"
+        )
         assert await migrate(database, [first]) == 1
         assert await migrate(database, [first, second]) == 1
         assert await migrate(database, [first, second]) == 0

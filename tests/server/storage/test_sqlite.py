@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paraph.server.storage import DatabaseBusy, QueueFull, StorageError
-from paraph.server.storage import sqlite as sqlite_module
+from paraph.server.storage import DatabaseBusy, QueueFull, StorageError, batches
 from paraph.server.storage.sqlite import SqliteDatabase
 from tests.server.storage.contract import CREATE, DatabaseContract, add, count
 
@@ -55,7 +54,7 @@ async def test_writes_that_arrive_together_share_a_commit(database: SqliteDataba
 
 async def test_a_full_queue_is_refused_at_once(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound a write is not taken; the ones inside it all go through."""
-    monkeypatch.setattr(sqlite_module, "MAX_QUEUED", 3)
+    monkeypatch.setattr(batches, "MAX_QUEUED", 3)
     await database.write(lambda tx: tx.run(CREATE))
     tasks = [asyncio.create_task(database.write(lambda tx, n=n: add(tx, n))) for n in range(5)]
     results = await asyncio.gather(*tasks, return_exceptions=True)

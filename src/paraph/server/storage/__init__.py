@@ -1,6 +1,8 @@
 """Where everything durable goes: one `Database`, group commit, versioned migrations."""
 
 from paraph.server.storage.database import (
+    Announcement,
+    CommitUnknown,
     Database,
     DatabaseBusy,
     NotDurable,
@@ -14,6 +16,8 @@ from paraph.server.storage.queries import Sql
 from paraph.server.storage.queries import load as load_sql
 
 __all__ = [
+    "Announcement",
+    "CommitUnknown",
     "Database",
     "DatabaseBusy",
     "MigrationError",

@@ -5,6 +5,7 @@ in a savepoint of its own, and a caller resumes only after the commit is on disk
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -15,6 +16,10 @@ Params = Mapping[str, Any]
 
 class StorageError(Exception):
     """The database could not do what was asked; nothing of the batch was kept."""
+
+
+class CommitUnknown(StorageError):
+    """The connection broke while the commit was under way: the batch is kept as a whole, or not at all."""
 
 
 class QueueFull(StorageError):
@@ -31,6 +36,15 @@ class NotDurable(StorageError):
 
 MAX_QUEUED = 20_000
 MAX_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a durable write tells every process. `local`: it was written by this one."""
+
+    topic: str
+    payload: str
+    local: bool
 
 
 class Transaction(Protocol):
@@ -62,6 +76,18 @@ class Transaction(Protocol):
         """Run `callback` once this write is durable, before its caller resumes; never if it fails."""
         ...
 
+    def announce(self, topic: str, payload: str) -> None:
+        """Call every process's listeners of `topic` once this write is durable, in commit order; never if it fails.
+
+        In this process that happens among the write's `after_commit` callbacks, in the order they were asked for.
+        `payload` is best short (an id): what it is about can be read from the tables.
+        """
+        ...
+
+
+Listener = Callable[[Announcement], None]
+Follower = Callable[[Transaction, int, int], None]
+
 
 class Database(Protocol):
     """A database that any number of tasks of one event loop share."""
@@ -75,13 +101,39 @@ class Database(Protocol):
     async def write(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn` in a savepoint of the next batch; return or raise what it did once that batch is durable.
 
-        Raises QueueFull at once when too much waits, StorageError when the batch could not be committed.
+        `fn` may be run more than once; only its last run counts, with the positions, callbacks and announcements of
+        that run. It must let the database's own errors through: after one, nothing more of it can be kept.
+        Raises QueueFull at once when too much waits, StorageError when the batch could not be committed, and
+        CommitUnknown when nobody can say whether it was.
         """
         ...
 
     @property
     def position(self) -> int:
-        """The newest position that is durable."""
+        """The newest position that is durable and that this process knows of."""
+        ...
+
+    @property
+    def lag(self) -> float:
+        """Seconds since this process last knew of everything that others had committed; 0.0 where there are none."""
+        ...
+
+    def listen(self, topic: str, callback: Listener) -> None:
+        """Call `callback(announcement)` for each announcement on `topic`, of this process and of others.
+
+        It runs on the event loop and must not touch the database: it drops or changes what is in memory, and wakes.
+        One from another process arrives before any later write function of this process runs, and at the latest a
+        second after its commit. After a lost connection one may arrive again: the callback has to bear that.
+        """
+        ...
+
+    def follow(self, callback: Follower) -> None:
+        """Call `callback(tx, after, upto)` when other processes have committed the positions in (after, upto].
+
+        It may read through `tx`, which sees exactly what is durable up to `upto`, and must not write. It runs before
+        the announcements of that stretch, and `position` becomes `upto` after both. If it raises, the stretch is
+        offered again later, and no write runs before it has succeeded. Never called where one process is alone.
+        """
         ...
 
     async def close(self) -> None:

@@ -9,22 +9,13 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from paraph.server.storage.database import (
-    MAX_BATCH,
-    MAX_QUEUED,
-    DatabaseBusy,
-    NotDurable,
-    Params,
-    QueueFull,
-    Row,
-    StorageError,
-)
+from paraph.server.storage.batches import Effects, GroupCommit, Listeners, Write, abandon
+from paraph.server.storage.database import DatabaseBusy, NotDurable, Params, Row, StorageError
 
 T = TypeVar("T")
 
@@ -38,15 +29,15 @@ _PRAGMAS = (
 )
 
 
-class SqliteTransaction:
+class SqliteTransaction(Effects):
     """A transaction over one sqlite3 connection."""
 
-    __slots__ = ("_callbacks", "_positions", "connection")
+    __slots__ = ("_positions", "connection")
 
-    def __init__(self, connection: sqlite3.Connection, positions: "_Positions | None") -> None:
+    def __init__(self, connection: sqlite3.Connection, positions: "_Positions | None", listeners: Listeners) -> None:
+        super().__init__(listeners)
         self.connection = connection
         self._positions = positions
-        self._callbacks: list[Callable[[], None]] = []
 
     def rows(self, sql: str, params: Params = {}) -> list[Row]:  # noqa: B006 (never changed)
         """Every row of a query."""
@@ -71,15 +62,6 @@ class SqliteTransaction:
             raise StorageError("a reading transaction has no positions to give")
         return self._positions.take()
 
-    def after_commit(self, callback: Callable[[], None]) -> None:
-        """Run `callback` once this write is durable."""
-        self._callbacks.append(callback)
-
-    def committed(self) -> None:
-        """Run what was to happen after the commit."""
-        for callback in self._callbacks:
-            callback()
-
 
 class _Positions:
     """The counter behind the one order: taken in memory, its newest value written once a batch."""
@@ -95,82 +77,48 @@ class _Positions:
         return self.last
 
 
-class _Write:
-    """A queued write: its function, whom to tell, and how it went."""
-
-    __slots__ = ("error", "fn", "future", "result", "transaction")
-
-    def __init__(self, fn: Callable[[Any], Any], future: "asyncio.Future[Any]") -> None:
-        self.fn = fn
-        self.future = future
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.transaction: SqliteTransaction | None = None
-
-
-class SqliteDatabase:
+class SqliteDatabase(GroupCommit):
     """`Database` on one SQLite file; refuses a file that another process holds."""
 
     dialect = "sqlite"
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
         self._lock = _lock_file(path)
         self._writer = _connect(path)
         self._positions = _Positions(_last_position(self._writer))
         self._reader = _connect(path)
         self._reader.execute("PRAGMA query_only = ON")
-        self._queue: deque[_Write] = deque()
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._pump: asyncio.Task[None] | None = None
-        self._closed = False
 
     @property
     def position(self) -> int:
         """The newest position that is durable."""
         return self._positions.durable
 
+    @property
+    def lag(self) -> float:
+        """Nobody else writes here."""
+        return 0.0
+
     async def read(self, fn: Callable[[Any], T]) -> T:
         """Run `fn` over one consistent view; it must be short."""
         self._reader.execute("BEGIN")
         try:
-            return fn(SqliteTransaction(self._reader, None))
+            return fn(SqliteTransaction(self._reader, None, self._listeners))
         finally:
             self._reader.execute("COMMIT")
 
-    async def write(self, fn: Callable[[Any], T]) -> T:
-        """Run `fn` in a savepoint of the next batch and resume after its commit."""
-        if self._closed:
-            raise StorageError("the database is closed")
-        if len(self._queue) >= MAX_QUEUED:
-            raise QueueFull(f"{MAX_QUEUED} writes wait already")
-        loop = asyncio.get_running_loop()
-        write = _Write(fn, loop.create_future())
-        self._queue.append(write)
-        if self._pump is None:
-            self._pump = loop.create_task(self._run())
-        result: T = await write.future
-        return result
-
     async def close(self) -> None:
         """Commit what is queued, then close both connections and release the file."""
-        self._closed = True
-        if self._pump is not None:
-            await self._pump
+        await self._finish()
         self._committer.shutdown()
         self._reader.close()
         self._writer.close()
         os.close(self._lock)
 
-    async def _run(self) -> None:
-        try:
-            while self._queue:
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
-                await self._commit(batch)
-        finally:
-            self._pump = None
-
-    async def _commit(self, batch: list[_Write]) -> None:
+    async def _commit(self, batch: list[Write]) -> None:
         loop = asyncio.get_running_loop()
         try:
             self._apply(batch)
@@ -180,16 +128,16 @@ class SqliteDatabase:
             return
         self._positions.durable = self._positions.last
         for write in batch:
-            _settle(write)
+            write.settle()
 
-    def _apply(self, batch: list[_Write]) -> None:
+    def _apply(self, batch: list[Write]) -> None:
         execute, before = self._writer.execute, self._positions.last
         execute("BEGIN IMMEDIATE")
         for write in batch:
             execute("SAVEPOINT one")
-            write.transaction = SqliteTransaction(self._writer, self._positions)
+            write.effects = transaction = SqliteTransaction(self._writer, self._positions, self._listeners)
             try:
-                write.result = write.fn(write.transaction)
+                write.result = write.fn(transaction)
             except Exception as error:
                 if not self._writer.in_transaction:  # SQLite gave up the whole batch (full disk, I/O error)
                     raise sqlite3.OperationalError(str(error)) from error
@@ -199,24 +147,11 @@ class SqliteDatabase:
         if self._positions.last != before:
             execute("UPDATE stream_position SET last = ?", (self._positions.last,))
 
-    def _abandon(self, batch: list[_Write], error: sqlite3.Error) -> None:
+    def _abandon(self, batch: list[Write], error: sqlite3.Error) -> None:
         with contextlib.suppress(sqlite3.Error):
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-        for write in batch:
-            if not write.future.done():
-                write.future.set_exception(StorageError(f"the batch could not be committed: {error}"))
-
-
-def _settle(write: _Write) -> None:
-    if write.error is None and write.transaction is not None:
-        write.transaction.committed()
-    if write.future.done():  # the caller was cancelled; what it wrote stays written
-        return
-    if write.error is not None:
-        write.future.set_exception(write.error)
-    else:
-        write.future.set_result(write.result)
+        abandon(batch, StorageError, f"the batch could not be committed: {error}")
 
 
 def _lock_file(path: Path) -> int:
