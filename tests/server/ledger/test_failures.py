@@ -232,6 +232,28 @@ async def test_a_lost_checkpoint_file_is_published_again(tmp_path: Path) -> None
     verify_log(tmp_path / "log", vkey)
 
 
+async def test_a_restored_database_puts_no_leaf_into_the_log_twice(tmp_path: Path) -> None:
+    """What the log holds already is recognised, though the older database believes that it still waits."""
+    async with running_ledger(tmp_path) as (database, ledger):
+        await database.write(notices(ledger, 0, 300))
+    database = await open_database(tmp_path)
+    ledger = Ledger(database, tmp_path, ORIGIN, clock=lambda: NOON)
+    await database.write(notices(ledger, 300, 300))
+    await ledger.stop()
+    await database.close()
+    backup = (tmp_path / "paraph.db").read_bytes()
+    async with running_ledger(tmp_path) as (database, ledger):
+        await database.write(notices(ledger, 600, 300))
+    (tmp_path / "paraph.db").write_bytes(backup)
+    async with running_ledger(tmp_path) as (database, ledger):
+        await database.write(notices(ledger, 900, 3))
+    async with running_ledger(tmp_path) as (database, ledger):
+        logged = verify_log(tmp_path / "log", ledger.vkey)
+        marked = await database.read(lambda tx: tx.rows("SELECT leaf, leaf_index FROM ledger_outbox"))
+    assert len(marked) == 603
+    assert all(logged[index] == leaf for leaf, index in marked)
+
+
 async def test_the_log_key_is_for_its_owner_only(tmp_path: Path) -> None:
     """Nobody else on the machine may read it."""
     async with running_ledger(tmp_path):

@@ -16,12 +16,12 @@ from paraph.server.ledger.edge import LogEdge
 from paraph.server.ledger.errors import LogStopped, StartRefused
 from paraph.server.ledger.files import LogFolder
 from paraph.server.ledger.key import load_log_key
-from paraph.server.ledger.model import Batch, Head
+from paraph.server.ledger.model import Batch, Head, is_epoch
 from paraph.tlog import checkpoint, note
 from paraph.tlog.checkpoint import Checkpoint
 from paraph.tlog.errors import TlogError
 from paraph.tlog.merkle import leaf_hash
-from paraph.tlog.tiles import new_bundles, new_tiles
+from paraph.tlog.tiles import TILE_WIDTH, new_bundles, new_tiles, parse_entries
 
 _shuffle = secrets.SystemRandom().shuffle
 
@@ -94,6 +94,14 @@ class Log:
         self.folder.publish(head.note)
         self.folder.prune([*new_tiles(batch.start, batch.end), *new_bundles(batch.start, batch.end)])
         return batch, hashes
+
+    def leaves_after(self, size: int) -> list[tuple[int, bytes]]:
+        """Index and leaf of every published leaf from a size on, epoch leaves left out."""
+        found = []
+        for bundle in new_bundles(size, self.head().size):
+            entries = parse_entries(self.folder.read(bundle.path) or b"", bundle.width)
+            found += list(enumerate(entries, start=bundle.index * TILE_WIDTH))
+        return [(index, leaf) for index, leaf in found if index >= size and not is_epoch(leaf)]
 
     def _extend(self, head: Head, batch: Batch, hashes: Sequence[bytes]) -> Head:
         edge, self._edge = self._edge, None  # appending changes the edge: after a failure it is read back from disk

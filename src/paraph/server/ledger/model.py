@@ -62,3 +62,8 @@ class Batch:
         if not isinstance(epoch, EpochLeaf):
             raise LogStopped("a staged batch does not end with an epoch leaf")
         return epoch
+
+
+def is_epoch(leaf: bytes) -> bool:
+    """Whether a leaf is an epoch leaf, which no outbox holds."""
+    return leaf[:1] == b"\x02"

@@ -40,3 +40,9 @@ UPDATE ledger_outbox SET leaf_index = :leaf_index WHERE leaf_hash = :leaf_hash A
 
 -- name: leaf_index
 SELECT leaf_index FROM ledger_outbox WHERE leaf_hash = :leaf_hash;
+
+-- name: progress
+SELECT size FROM ledger_progress;
+
+-- name: set_progress!
+UPDATE ledger_progress SET size = :size;

@@ -15,6 +15,7 @@ from paraph.server.ledger.errors import LogStopped
 from paraph.server.ledger.log import Log
 from paraph.server.ledger.model import Batch
 from paraph.server.storage import Database
+from paraph.tlog.merkle import leaf_hash
 
 T = TypeVar("T")
 
@@ -95,11 +96,25 @@ class Sequencer:
         finished = await self._in_thread(self._log.finish)
         if finished is not None:
             batch, hashes = finished
-            # The epoch leaf is in no outbox.
+            # The epoch leaf, the last one, is in no outbox.
             indexes = list(zip(hashes, range(batch.start, batch.end), strict=True))[:-1]
-            await self._database.write(lambda tx: store.mark(tx, indexes))
+            await self._reconcile(batch.start)
+            await self._database.write(lambda tx: store.mark(tx, indexes, batch.end))
             self._on_published(batch, hashes)
         self._unfinished = False
+
+    async def _reconcile(self, upto: int) -> None:
+        """Where the database is behind the log, because it was restored from a backup, learn from the log.
+
+        What the log holds already must not wait for it: it would get into the log a second time.
+        """
+        known = await self._database.read(store.progress)
+        if known >= upto:
+            return
+        leaves = [item for item in await self._in_thread(lambda: self._log.leaves_after(known)) if item[0] < upto]
+        indexes = [(leaf_hash(leaf), index) for index, leaf in leaves]
+        await self._database.write(lambda tx: store.mark(tx, indexes, upto))
+        logger.warning("the database was older than the log", records=len(leaves))
 
     async def _run(self) -> None:
         while not self._stopping.is_set():

@@ -89,9 +89,16 @@ def count_unsequenced(tx: Transaction) -> int:
     return 0 if row is None else int(row[0])
 
 
-def mark(tx: Transaction, indexes: Iterable[tuple[bytes, int]]) -> None:
-    """Give leaves (by leaf hash) their index; those that have one keep it, unknown ones are passed over."""
+def mark(tx: Transaction, indexes: Iterable[tuple[bytes, int]], size: int) -> None:
+    """Give leaves (by leaf hash) their index in the log of `size`; those that have one keep it."""
+    tx.run(sql.set_progress, {"size": size})
     tx.run_many(sql.mark_leaf, [{"leaf_hash": leaf_hash, "leaf_index": index} for leaf_hash, index in indexes])
+
+
+def progress(tx: Transaction) -> int:
+    """Up to which size of the log this database knows where its leaves are."""
+    row = tx.row(sql.progress)
+    return 0 if row is None else int(row[0])
 
 
 def leaf_index(tx: Transaction, leaf_hash: bytes) -> tuple[bool, int | None]:

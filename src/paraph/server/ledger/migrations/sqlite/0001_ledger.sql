@@ -36,3 +36,11 @@ CREATE TABLE ledger_outbox (
 ) STRICT;
 
 CREATE INDEX ledger_outbox_unsequenced ON ledger_outbox (position) WHERE leaf_index IS NULL;
+
+-- Up to which size of the log leaf_index is known here. Smaller than the signed head: this database was restored.
+CREATE TABLE ledger_progress (
+    one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    size INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO ledger_progress (one, size) VALUES (1, 0);
