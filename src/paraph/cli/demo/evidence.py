@@ -1,6 +1,6 @@
 """What the demo found out, as values, and which promises these values keep or break."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -35,6 +35,8 @@ class Row:
     correspondent: Opened
     served: int
     """Messages that the Inbox API served and the partner's SDK opened."""
+    unreceipted: str | None = None
+    """Why the partner's SDK refused an answer that came without a fitting access entry, if it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +69,46 @@ class LogEvidence:
     tampering: Attempt
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the author's device finds recorded, each entry proven to be in the log, beside what happened.
+
+    `unrecorded_keys` are sessions of hers that a partner holds without a `key-share` entry, `unrecorded_reads`
+    messages of hers that the API served without an `access` entry.
+    """
+
+    entries: Mapping[str, int]
+    keys: int
+    unrecorded_keys: int
+    reads: int
+    unrecorded_reads: int
+
+
 @dataclass(slots=True)
 class Evidence:
-    """Everything the story measured."""
+    """Everything the story measured; what it did not reach is missing."""
 
-    control: Control
-    rows: list[Row]
-    revocation: Revocation
-    forgeries: list[Attempt]
-    agreements: list[Attempt]
-    recorded: Mapping[str, int]
-    """Entries of the author by kind, as her device reads them."""
-    log: LogEvidence
+    control: Control | None = None
+    rows: list[Row] = field(default_factory=list)
+    stranger: Opened | None = None
+    """What a device opens that someone listed under the author's name, with the whole database."""
+    revocation: Revocation | None = None
+    forgeries: list[Attempt] = field(default_factory=list)
+    agreements: list[Attempt] = field(default_factory=list)
+    recorded: Recorded | None = None
+    log: LogEvidence | None = None
+    stopped: str | None = None
+    """What kept the story from its end, if something did."""
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One promise: kept, broken, or (None) not shown yet."""
+    """One promise: kept, broken, or (None) not shown: not wholly built yet, or not reached by the story."""
 
     promise: str
     title: str
-    kept: bool | None
+    kept: bool | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -105,46 +125,85 @@ TITLES = {
 }
 
 
+SHOWN = ("P1", "P4", "P6")
+"""What this story has to show. Of P2 and P3, which are built in part, it shows only where they are broken."""
+
+
 def verdicts(evidence: Evidence) -> list[Verdict]:
     """All nine promises, in order; those that this story does not show have no verdict."""
-    shown = {"P1": _own_words(evidence), "P4": _revocation(evidence), "P6": _agreements(evidence)}
-    return [
-        Verdict(promise, title, *shown[promise]) if promise in shown else Verdict(promise, title, None)
-        for promise, title in TITLES.items()
-    ]
+    found = {
+        "P1": _own_words(evidence),
+        "P2": _recorded_keys(evidence),
+        "P3": _recorded_reads(evidence),
+        "P4": _revocation(evidence),
+        "P6": _agreements(evidence),
+    }
+    return [Verdict(promise, title, *found.get(promise, ())) for promise, title in TITLES.items()]
 
 
 def all_kept(evidence: Evidence) -> bool:
-    """Whether every promise that is shown is kept and the log holds, with its tampering noticed."""
-    kept = [verdict.kept for verdict in verdicts(evidence) if verdict.kept is not None]
-    return all(kept) and evidence.log.verified and evidence.log.tampering.refused
-
-
-def _own_words(evidence: Evidence) -> tuple[bool, dict[str, Any]]:
-    expected = sum(row.granted.tried for row in evidence.rows)
-    closed = [cell for row in evidence.rows for cell in (row.other, row.correspondent)]
-    opened = sum(row.granted.opened for row in evidence.rows) + sum(cell.opened for cell in closed)
-    served = sum(row.served for row in evidence.rows)
-    kept = (
-        expected > 0
-        and all(row.granted.opened == row.granted.tried == row.served for row in evidence.rows)
-        and not any(cell.opened for cell in closed)
-        and _all_refused(evidence.forgeries)
+    """Whether all promises to be shown are kept, none is broken, and the log holds, with its tampering noticed."""
+    kept = {verdict.promise: verdict.kept for verdict in verdicts(evidence)}
+    log = evidence.log
+    return (
+        evidence.stopped is None
+        and all(kept[promise] for promise in SHOWN)
+        and False not in kept.values()
+        and log is not None
+        and log.verified
+        and log.tampering.refused
     )
-    return kept, {
+
+
+def _own_words(evidence: Evidence) -> tuple[bool | None, dict[str, Any]]:
+    rows, stranger = evidence.rows, evidence.stranger or Opened(0, 0)
+    expected = sum(row.granted.tried for row in rows)
+    closed = [stranger, *(cell for row in rows for cell in (row.other, row.correspondent))]
+    broken = (
+        any(cell.opened for cell in closed)
+        or any(not row.granted.opened == row.granted.tried == row.served for row in rows)
+        or not all(attempt.refused for attempt in evidence.forgeries)
+    )
+    shown = expected > 0 and stranger.tried > 0 and bool(evidence.forgeries)
+    return _verdict(broken, shown), {
         "tried": expected + sum(cell.tried for cell in closed),
-        "opened": opened,
+        "opened": sum(row.granted.opened for row in rows) + sum(cell.opened for cell in closed),
         "expected": expected,
-        "served": served,
-        "rows": [asdict(row) for row in evidence.rows],
+        "served": sum(row.served for row in rows),
+        "rows": [asdict(row) for row in rows],
+        "stranger": asdict(stranger),
         "forgeries": [asdict(attempt) for attempt in evidence.forgeries],
     }
 
 
-def _revocation(evidence: Evidence) -> tuple[bool, dict[str, Any]]:
+def _recorded_keys(evidence: Evidence) -> tuple[bool | None, dict[str, Any]]:
+    found = evidence.recorded
+    if found is None:
+        return None, {}
+    broken = found.unrecorded_keys > 0
+    return _verdict(broken, shown=False), {"tried": found.keys, "opened": found.unrecorded_keys, "expected": 0}
+
+
+def _recorded_reads(evidence: Evidence) -> tuple[bool | None, dict[str, Any]]:
+    found, refusals = evidence.recorded, [row.unreceipted for row in evidence.rows if row.unreceipted]
+    if found is None and not refusals:
+        return None, {}
+    reads, unrecorded = (0, 0) if found is None else (found.reads, found.unrecorded_reads)
+    broken = unrecorded > 0 or bool(refusals)
+    return _verdict(broken, shown=False), {
+        "tried": reads,
+        "opened": unrecorded,
+        "expected": 0,
+        "unreceipted": refusals,
+    }
+
+
+def _revocation(evidence: Evidence) -> tuple[bool | None, dict[str, Any]]:
     revocation = evidence.revocation
-    kept = revocation.sent > 0 and revocation.opened == 0 and revocation.api.refused
-    return kept, {
+    if revocation is None:
+        return None, {}
+    broken = revocation.opened > 0 or not revocation.api.refused
+    return _verdict(broken, revocation.sent > 0), {
         "tried": revocation.sent,
         "opened": revocation.opened,
         "expected": 0,
@@ -152,18 +211,19 @@ def _revocation(evidence: Evidence) -> tuple[bool, dict[str, Any]]:
     }
 
 
-def _agreements(evidence: Evidence) -> tuple[bool, dict[str, Any]]:
+def _agreements(evidence: Evidence) -> tuple[bool | None, dict[str, Any]]:
     attempts = evidence.agreements
-    return _all_refused(attempts), {
+    opened = sum(not attempt.refused for attempt in attempts)
+    return _verdict(opened > 0, bool(attempts)), {
         "tried": len(attempts),
-        "opened": sum(not attempt.refused for attempt in attempts),
+        "opened": opened,
         "expected": 0,
         "attempts": [asdict(attempt) for attempt in attempts],
     }
 
 
-def _all_refused(attempts: Sequence[Attempt]) -> bool:
-    return bool(attempts) and all(attempt.refused for attempt in attempts)
+def _verdict(broken: bool, shown: bool) -> bool | None:
+    return False if broken else (True if shown else None)
 
 
 def to_json(evidence: Evidence) -> dict[str, Any]:
@@ -173,9 +233,14 @@ def to_json(evidence: Evidence) -> dict[str, Any]:
             verdict.promise: {"title": verdict.title, "kept": verdict.kept, "evidence": dict(verdict.evidence)}
             for verdict in verdicts(evidence)
         },
-        "control": asdict(evidence.control),
-        "recorded": dict(evidence.recorded),
-        "log": asdict(evidence.log),
+        "control": _or_none(evidence.control),
+        "recorded": _or_none(evidence.recorded),
+        "log": _or_none(evidence.log),
         "kept": all_kept(evidence),
+        "stopped": evidence.stopped,
         "seconds": round(evidence.seconds, 2),
     }
+
+
+def _or_none(found: Control | Recorded | LogEvidence | None) -> dict[str, Any] | None:
+    return None if found is None else asdict(found)

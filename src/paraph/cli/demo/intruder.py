@@ -1,71 +1,84 @@
-"""Someone who knows the author's password and her account log key, and wants a partner to read all she writes."""
+"""Devices that grant without the right to: a stranger's in her name, and one of hers that never enrolled."""
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
-
-import httpx
 
 from paraph.cli.demo.evidence import Attempt
 from paraph.protocol.agreement import Agreement
-from paraph.protocol.base64 import b64, b64url
+from paraph.protocol.base64 import b64url
 from paraph.protocol.consent import TEMPLATE, render, text_hash
 from paraph.protocol.enrolment import key_hash
 from paraph.protocol.entry import grant_key
 from paraph.protocol.signing import SigningKey, sign
+from paraph.sdk import MatrixError, Person, Secrets, Transport
 
-MATRIX = "/_matrix/client/v3"
+PARAPH = "/_paraph/v1"
 
 
+@dataclass(frozen=True, slots=True)
 class Intruder:
-    """A device of its own on the author's account: real to the server, unknown to her identity."""
+    """A device on the author's account, made by someone who knows her password and her account log key."""
 
-    def __init__(self, url: str, user_id: str, password: str) -> None:
-        self._user_id = user_id
-        self._http = httpx.Client(base_url=url, timeout=30)
-        login = {
-            "type": "m.login.password",
-            "identifier": {"type": "m.id.user", "user": user_id},
-            "password": password,
-        }
-        session = self._http.post(f"{MATRIX}/login", json=login).raise_for_status().json()
-        self.device_id: str = session["device_id"]
-        self._http.headers["Authorization"] = f"Bearer {session['access_token']}"
-        self._key = SigningKey.generate()
-        self._http.post(f"{MATRIX}/keys/upload", json={"device_keys": self._device_keys()}).raise_for_status()
+    device: Person
+    log_key: bytes
+    transport: Transport
 
-    def _device_keys(self) -> dict[str, Any]:
-        device = self.device_id
-        keys = {f"ed25519:{device}": self._key.public_key, f"curve25519:{device}": b64(os.urandom(32))}
-        document = {
-            "user_id": self._user_id,
-            "device_id": device,
-            "algorithms": ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"],
-            "keys": keys,
-        }
-        return sign(document, self._user_id, f"ed25519:{device}", self._key.sign)
+    @classmethod
+    async def enter(cls, url: str, username: str, password: str, log_key: bytes, secrets: Secrets | None) -> "Intruder":
+        """Log in. Without the author's `secrets` the device is real to the server and unknown to her identity."""
+        transport = Transport(url)
+        device = await Person.login(url, username, password, secrets=secrets, transport=transport)
+        return cls(device, log_key, transport)
 
-    def forge(self, grant: Mapping[str, Any], agreement: Agreement, log_key: bytes, *, device_id: str) -> Attempt:
-        """Put forward a grant like `grant`, but for all rooms, in the name of `device_id`, signed by this device.
+    async def forge(
+        self, what: str, grant: Mapping[str, Any], agreement: Agreement, *, device_id: str | None = None
+    ) -> Attempt:
+        """Put forward a grant like `grant`, but for all rooms, signed by this device, in the name of `device_id`.
 
-        All else fits: with her log key the grant's key is right, and so is the consent text. Only the signature is
-        not hers (`device_id` is a device of hers), or the device is not (`device_id` is this one).
+        All else fits: with her log key the grant's key is right, and so is the consent text.
         """
+        document = self._grant(grant, agreement) | {"device_id": device_id or self.device.device_id}
+        key_id = f"ed25519:{document['device_id']}"
+        forged = sign(document, self.device.user_id, key_id, self.device.engine.account.sign)
+        return await self._attempt(what, "grants", {"grant": forged})
+
+    async def enrol(self, master_key: str) -> Attempt:
+        """Enrol this device, under a signature that is not her master key's."""
+        account, key = self.device.engine.account, SigningKey.generate()
+        document = {
+            "type": "org.paraph.enrolment",
+            "user_id": account.user_id,
+            "device_id": account.device_id,
+            "master_key": master_key,
+            "curve25519": account.curve25519,
+            "ed25519": account.ed25519,
+            "log_key_hash": key_hash(self.log_key),
+            "created": 0,
+        }
+        forged = sign(account.signed(document), account.user_id, f"ed25519:{master_key}", key.sign)
+        body = {"enrolment": forged, "log_key": b64url(self.log_key)}
+        return await self._attempt("the enrolment of a device that her master key did not sign", "enrol", body)
+
+    async def close(self) -> None:
+        """Leave."""
+        await self.device.close()
+
+    def _grant(self, grant: Mapping[str, Any], agreement: Agreement) -> dict[str, Any]:
         grant_id = "gr_" + b64url(os.urandom(16))
         document = {name: value for name, value in grant.items() if name not in ("signatures", "consent")}
         document |= {
             "grant_id": grant_id,
             "rooms": "all",
-            "device_id": device_id,
-            "grant_key_hash": key_hash(grant_key(log_key, grant_id)),
+            "grant_key_hash": key_hash(grant_key(self.log_key, grant_id)),
         }
         text = render(TEMPLATE, document, agreement)
-        document["consent"] = dict(grant["consent"]) | {"text_hash": text_hash(text)}
-        forged = sign(document, self._user_id, f"ed25519:{device_id}", self._key.sign)
-        answer = self._http.post("/_paraph/v1/grants", json={"grant": forged})
-        ghost = device_id == self.device_id
-        what = (
-            "a grant by a device that her master key does not vouch for" if ghost else "a grant with a forged signature"
-        )
-        said = answer.json().get("error", "accepted") if not answer.is_success else "accepted"
-        return Attempt(what, not answer.is_success, f"{answer.status_code} {said}")
+        return document | {"consent": dict(grant["consent"]) | {"text_hash": text_hash(text)}}
+
+    async def _attempt(self, what: str, resource: str, body: dict[str, Any]) -> Attempt:
+        try:
+            await self.transport.json("POST", f"{PARAPH}/{resource}", body)
+        except MatrixError as error:
+            return Attempt(what, 400 <= error.status < 500, f"{error.status} {error.error}")
+        return Attempt(what, False, "200 accepted")

@@ -15,10 +15,14 @@ PASSWORD = "correct horse battery staple"  # noqa: S105 (a demo account on a ser
 
 @dataclass(slots=True)
 class Cast:
-    """Everyone who plays, and what was said where: `said[room_id]` maps event ids to (speaker, text)."""
+    """Everyone who plays, and what was said where: `said[room_id]` maps event ids to (speaker, text).
+
+    `phone` is the author's second device, once she has one.
+    """
 
     author: Person
     correspondent: Person
+    phone: Person | None = None
     said: dict[str, dict[str, Line]] = field(default_factory=dict)
     readings: int = 0
     """How many messages of the other the two could read so far."""
@@ -32,9 +36,9 @@ class Cast:
         self.said[room_id] = {}
         return room_id
 
-    async def say(self, room_id: str, line: Line, *, encrypted: bool = True) -> str:
-        """Let the speaker of `line` say it; returns the event id."""
-        speaker = self.author if line.speaker == AUTHOR else self.correspondent
+    async def say(self, room_id: str, line: Line, *, encrypted: bool = True, by: Person | None = None) -> str:
+        """Let the speaker of `line` say it, on the device `by`; returns the event id."""
+        speaker = by or (self.author if line.speaker == AUTHOR else self.correspondent)
         content = {"msgtype": "m.text", "body": line.text}
         event_id = await speaker.send(room_id, "m.room.message", content, encrypted=encrypted)
         self.said[room_id][event_id] = line
@@ -48,9 +52,10 @@ class Cast:
             self.readings += sum(message.sender != person.user_id and message.body is not None for message in new)
 
     async def close(self) -> None:
-        """Both leave."""
-        await self.author.close()
-        await self.correspondent.close()
+        """All leave."""
+        for device in (self.author, self.correspondent, self.phone):
+            if device is not None:
+                await device.close()
 
 
 async def people(url: str, folder: Path) -> Cast:

@@ -8,7 +8,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from paraph.cli.demo.evidence import Attempt, Control, Evidence, LogEvidence, Revocation, Row, Verdict
+from paraph.cli.demo.evidence import (
+    Attempt,
+    Control,
+    Evidence,
+    LogEvidence,
+    Opened,
+    Recorded,
+    Revocation,
+    Row,
+    Verdict,
+)
 from paraph.cli.demo.films import Line
 from paraph.sdk import GrantState
 
@@ -67,7 +77,7 @@ class Screen:
         mark = "green" if read == said else "bold red"
         self._out.print(f"  each opens what the other wrote: [{mark}]{read} of {said}[/]")
 
-    def table(self, rows: Sequence[Row]) -> None:
+    def table(self, rows: Sequence[Row], stranger: Opened) -> None:
         """The table: what each partner opens with the whole database and every key it ever received."""
         self.act("the table", "each partner is handed the whole database and every key it ever received; it opens")
         table = Table(box=None, padding=(0, 3, 0, 2), header_style="bold")
@@ -80,12 +90,30 @@ class Screen:
         self._out.print(table)
         served = ", ".join(f"{row.partner} {row.served}" for row in rows)
         self._out.print(f"  served and opened through the Inbox API: {served}")
+        for row in rows:
+            if row.unreceipted is not None:
+                self._out.print(f"  [bold red]NO RECEIPT[/]  {row.partner} takes nothing: {row.unreceipted}")
+        opened = _closed(stranger.opened, str(stranger))
+        self._out.print(f"  a device that a stranger listed under her name opens, with the whole database, {opened}")
 
     def revocation(self, revocation: Revocation) -> None:
         """What happened after the revocation."""
         self.attempts([revocation.api])
         opened = _closed(revocation.opened, f"{revocation.opened} of {revocation.sent}")
         self._out.print(f"  of the messages sent since, with the whole database, Marquee opens {opened}")
+
+    def recorded(self, recorded: Recorded) -> None:
+        """What the author finds recorded, beside what happened."""
+        self.act("the record", "what the author's device finds recorded, each entry proven to be in the log")
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(recorded.entries.items()))
+        self._out.print(f"  {kinds}")
+        keys = _closed(recorded.unrecorded_keys, f"{recorded.unrecorded_keys} of {recorded.keys}")
+        reads = _closed(recorded.unrecorded_reads, f"{recorded.unrecorded_reads} of {recorded.reads}")
+        self._out.print(f"  keys that partners hold without a record: {keys}; messages served without one: {reads}")
+
+    def stopped(self, why: str) -> None:
+        """The story could not go on."""
+        self._out.print(f"\n  [bold red]STOPPED[/]  {why}")
 
     def log(self, log: LogEvidence, published: Attempt) -> None:
         """What the outsider found."""
@@ -104,13 +132,13 @@ class Screen:
             mark = NEXT if verdict.kept is None else (GOOD if verdict.kept else BAD)
             found = _found(verdict)
             self._out.print(f"  {verdict.promise}  {mark}  {verdict.title}{found}")
-        recorded = ", ".join(f"{count} {kind}" for kind, count in sorted(evidence.recorded.items()))
-        self._out.print(f"\n  the author's own record of it all: {recorded}")
         self._out.print("\n[bold]Not protected[/]  who talks with whom, and when, is in the server's sight;")
         opened = sum(row.granted.opened for row in evidence.rows)
         self._out.print(f"  and what was opened stays opened: the {opened} messages above, after the revocation too.")
-        self._out.print(f"\n[dim]{evidence.seconds:.1f} s; the log stays in {evidence.log.directory}; check it with[/]")
-        self._out.print(f"  paraph log verify {evidence.log.directory} --key {evidence.log.vkey}")
+        log = evidence.log
+        if log is not None:
+            self._out.print(f"\n[dim]{evidence.seconds:.1f} s; the log stays in {log.directory}; check it with[/]")
+            self._out.print(f"  paraph log verify {log.directory} --key {log.vkey}")
 
     async def stay(self, url: str, data: Path, log: LogEvidence) -> None:
         """Say what to try, and wait until interrupted."""

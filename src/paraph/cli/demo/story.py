@@ -1,23 +1,25 @@
 """The story of the demo, act by act. Every figure it reports was measured a moment before; nothing is a constant."""
 
 import asyncio
-import shutil
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from paraph.audit.errors import LogError
-from paraph.audit.records import PublicRecords
-from paraph.audit.replay import ReplayReport, replay
+import httpx
+
+from paraph.audit.replay import replay
 from paraph.audit.sources import DirectorySource
-from paraph.cli.demo import attack
+from paraph.cli.demo import attack, outsider
 from paraph.cli.demo.evidence import (
     Attempt,
     Control,
     Evidence,
     LogEvidence,
     Opened,
+    Recorded,
     Revocation,
     Row,
     all_kept,
@@ -29,34 +31,55 @@ from paraph.cli.demo.intruder import Intruder
 from paraph.cli.demo.people import PASSWORD, Cast, Operator, attempt, partner, people
 from paraph.cli.demo.process import SERVE, ServerProcess
 from paraph.cli.demo.screen import Screen
-from paraph.sdk import GrantState, GrantTerms, Partner
-from paraph.tlog.errors import TlogError
+from paraph.sdk import GrantState, GrantTerms, Partner, Person, ReceiptError, SdkError
 
 DAY = 86_400_000
 PURPOSE = "recommendations"
 MARQUEE, TEMPO = "Marquee (films)", "Tempo (music)"
+PARTNERS = {"marquee": "Marquee", "tempo": "Tempo"}
 
 
 class Story:
-    """One performance, in a folder of its own."""
+    """One performance, in a folder of its own. `films` gives what is talked about; the control can be left out."""
 
-    def __init__(self, folder: Path, screen: Screen, *, server_command: tuple[str, ...] = SERVE) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        screen: Screen,
+        *,
+        server_command: tuple[str, ...] = SERVE,
+        films: Callable[[], list[Film]] = shared_films,
+        control: bool = True,
+    ) -> None:
         self._folder = folder
         self._screen = screen
         self._command = server_command
+        self._find_films = films
+        self._with_control = control
         self._films: list[Film] = []
         self._told = 0
+        self._served: set[str] = set()
 
     async def play(self, *, stay: bool = False) -> bool:
         """Play it all; returns whether every promise that was shown was kept. `stay` leaves the server up."""
         began = time.monotonic()
         self._screen.title()
-        films = asyncio.create_task(asyncio.to_thread(shared_films))
+        films = asyncio.create_task(asyncio.to_thread(self._find_films))
         data = self._folder / "platform"
+        evidence = Evidence()
         with ServerProcess(data, command=self._command, settings={"registration": "open"}) as server:
             self._films = await films
-            control = await self._control()
-            evidence = await self._main(server, control)
+            if self._with_control:
+                evidence.control = await self._control()
+            operator = await asyncio.to_thread(Operator, server.data)
+            try:
+                async with AsyncExitStack() as stack:
+                    await self._main(server, operator, evidence, stack)
+            except (SdkError, httpx.HTTPError) as error:
+                # What was not reached is not shown; the log is looked at all the same.
+                evidence.stopped = f"{type(error).__name__}: {error}"
+                self._screen.stopped(evidence.stopped)
+            evidence.log = await self._log(server.data, operator.platform, evidence)
             evidence.seconds = time.monotonic() - began
             self._screen.verdicts(verdicts(evidence), evidence)
             self._screen.document = to_json(evidence)
@@ -92,38 +115,37 @@ class Story:
 
     # The new kind
 
-    async def _main(self, server: ServerProcess, control: Control) -> Evidence:
+    async def _main(self, server: ServerProcess, operator: Operator, evidence: Evidence, stack: AsyncExitStack) -> None:
         cast = await people(server.url, self._folder / "keys")
-        operator = await asyncio.to_thread(Operator, server.data)
-        marquee, tempo, agreements = await self._partners(server.url, operator)
+        stack.push_async_callback(cast.close)
+        marquee, tempo = await self._partners(server.url, operator, evidence.agreements, stack)
         films, music, private = [await cast.room(name) for name in ("films", "music", "between us")]
         await cast.author.enrol()
         before = self._lines(1)
         for line in before:
             await cast.say(films, line)
         grant = await self._grants(cast, films, music)
+        stranger = await self._forgeries(server.url, cast, grant, evidence.forgeries, stack)
         await self._talk(cast, films, music, private)
-        rows = [
-            await self._row(MARQUEE, marquee, cast, server.data, films, before),
-            await self._row(TEMPO, tempo, cast, server.data, music, []),
-        ]
-        beyond = await self._beyond(marquee, tempo, films, private)
-        self._screen.table(rows)
-        revocation = await self._revoke(cast, marquee, server.data, films, grant)
-        forgeries = beyond + await self._forgeries(server.url, cast, grant)
-        recorded = Counter(entry.kind for entry in await cast.author.entries())
-        log = await self._log(server.data, operator.platform, agreements)
-        for person in (cast, marquee, tempo):
-            await person.close()
-        return Evidence(control, rows, revocation, forgeries, agreements, recorded, log)
+        for name, reader, room_id, earlier in ((MARQUEE, marquee, films, before), (TEMPO, tempo, music, [])):
+            evidence.rows.append(await self._row(name, reader, cast, server.data, room_id, earlier))
+        evidence.stranger = await self._stranger(stranger, cast, server.data)
+        self._screen.table(evidence.rows, evidence.stranger)
+        evidence.forgeries += await self._beyond(marquee, tempo, films, private)
+        evidence.revocation = await self._revoke(cast, marquee, server.data, films, grant)
+        evidence.recorded = await self._recorded(cast.author, (marquee, tempo))
+        self._screen.recorded(evidence.recorded)
 
-    async def _partners(self, url: str, operator: Operator) -> tuple[Partner, Partner, list[Attempt]]:
+    async def _partners(
+        self, url: str, operator: Operator, attempts: list[Attempt], stack: AsyncExitStack
+    ) -> tuple[Partner, Partner]:
         """Register partners; whoever has no agreement signed by both sides gets nowhere."""
         self._screen.act("agreements", "no partner without a public agreement signed by both sides")
         folder = self._folder / "keys"
         applicant = await partner(url, "umbra", "Umbra", operator, folder)
+        stack.push_async_callback(applicant.close)
         unsigned = operator.draft("umbra")
-        attempts = [
+        attempts += [
             _refused("a token for a partner without an agreement", await attempt(applicant.grants())),
             _refused("an agreement that only the operator signed", operator.try_to_publish(operator.sign(unsigned))),
             _refused(
@@ -132,15 +154,15 @@ class Story:
             ),
             _refused("reading all the same", await attempt(applicant.rooms())),
         ]
-        await applicant.close()
+        self._screen.attempts(attempts)
         partners = []
-        for slug, name in (("marquee", "Marquee"), ("tempo", "Tempo")):
+        for slug, name in PARTNERS.items():
             made = await partner(url, slug, name, operator, folder)
+            stack.push_async_callback(made.close)
             operator.publish(made.sign_document(operator.sign(operator.draft(slug, purposes=[PURPOSE]))))
             await made.publish_device()
             partners.append(made)
-        self._screen.attempts(attempts)
-        return partners[0], partners[1], attempts
+        return partners[0], partners[1]
 
     async def _grants(self, cast: Cast, films: str, music: str) -> GrantState:
         """The author lets each partner read her own words in one room; her device checks the log first."""
@@ -162,12 +184,39 @@ class Story:
         self._screen.grants(states, texts[0], shown)
         return states[0]
 
+    async def _forgeries(
+        self, url: str, cast: Cast, grant: GrantState, attempts: list[Attempt], stack: AsyncExitStack
+    ) -> Person:
+        """A stranger's device in her name, which stays; and her own new phone, before and after it enrols."""
+        self._screen.act("cheating", "someone with her password, even her log key, tries to grant in her name")
+        secrets = cast.author.export_secrets()
+        info = next(info for info in await cast.author.partners() if info.slug == "marquee")
+        agreement = info.in_force(int(time.time() * 1000))
+        if agreement is None or secrets.log_key is None:
+            raise RuntimeError("the author granted something, so both exist")
+        stranger = await Intruder.enter(url, "mira", PASSWORD, secrets.log_key, None)
+        stack.push_async_callback(stranger.close)
+        phone = await Intruder.enter(url, "mira", PASSWORD, secrets.log_key, secrets)
+        cast.phone = phone.device
+        forged, own = grant.document, cast.author.device_id
+        attempts += [
+            await stranger.forge("a grant with a forged signature", forged, agreement, device_id=own),
+            await stranger.enrol(grant.grant.master_key),
+            await stranger.forge("a grant by a device that her master key does not vouch for", forged, agreement),
+            await phone.forge("a grant by a device of hers that never enrolled", forged, agreement),
+        ]
+        self._screen.attempts(attempts)
+        await cast.phone.enrol()
+        await cast.phone.sync()
+        return stranger.device
+
     async def _talk(self, cast: Cast, films: str, music: str, private: str) -> None:
         self._screen.act("conversation", "two people, end to end encrypted, about films that two real viewers rated")
         for room_id, exchanges, name in ((films, 6, "films"), (music, 2, "music"), (private, 2, "between us")):
             lines = self._lines(exchanges)
             for line in lines:
-                await cast.say(room_id, line)
+                # Her last remark about films comes from her other device.
+                await cast.say(room_id, line, by=cast.phone if room_id == films and line is lines[-2] else None)
             self._screen.conversation(name, lines)
         await cast.catch_up()
         self._screen.heard(cast.readings, sum(len(said) for said in cast.said.values()))
@@ -177,11 +226,12 @@ class Story:
     ) -> Row:
         """What a partner gets through the API, then with the whole database and every key it ever received."""
         await reader.poll()
-        served = 0
-        for room in await reader.rooms():
-            page = await reader.messages(room.room_id, PURPOSE)
-            served += sum(message.undecryptable is None for message in page.messages)
-        opened = set(await asyncio.to_thread(_open_database, reader, data))
+        served, unreceipted = 0, None
+        try:
+            served = await self._read_all(reader)
+        except ReceiptError as error:
+            unreceipted = str(error)
+        opened = await asyncio.to_thread(_open_database, reader, cast, data)
         granted, other, correspondent = Counter[bool](), Counter[bool](), Counter[bool]()
         for room_id, said in cast.said.items():
             for line in said.values():
@@ -189,10 +239,26 @@ class Story:
                 column = own if line.speaker == AUTHOR else correspondent
                 column[line.text in opened] += 1
         cells = [Opened(column[True], column.total()) for column in (granted, other, correspondent)]
-        return Row(name, cells[0], cells[1], cells[2], served)
+        return Row(name, cells[0], cells[1], cells[2], served, unreceipted)
+
+    async def _read_all(self, reader: Partner) -> int:
+        """Read every room the API offers; how many of the messages served the partner opens."""
+        opened = 0
+        for room in await reader.rooms():
+            page = await reader.messages(room.room_id, PURPOSE)
+            self._served.update(message.event_id for message in page.messages)
+            opened += sum(message.undecryptable is None for message in page.messages)
+        return opened
+
+    async def _stranger(self, device: Person, cast: Cast, data: Path) -> Opened:
+        """What the device opens that a stranger listed under the author's name, with the whole database."""
+        await device.sync()
+        opened = await asyncio.to_thread(_open_database, device, cast, data)
+        texts = [line.text for said in cast.said.values() for line in said.values()]
+        return Opened(sum(text in opened for text in texts), len(texts))
 
     async def _beyond(self, marquee: Partner, tempo: Partner, films: str, private: str) -> list[Attempt]:
-        return [
+        attempts = [
             _refused(
                 "Marquee asks the API for a room that was not granted",
                 await attempt(marquee.messages(private, PURPOSE)),
@@ -202,50 +268,52 @@ class Story:
                 "Marquee names a purpose that was not granted", await attempt(marquee.messages(films, "advertising"))
             ),
         ]
+        self._screen.attempts(attempts)
+        return attempts
 
     async def _revoke(self, cast: Cast, marquee: Partner, data: Path, films: str, grant: GrantState) -> Revocation:
-        self._screen.act("revocation", "the author revokes; the API withholds at once, her device changes its keys")
+        self._screen.act("revocation", "the author revokes; the API withholds at once, her devices change their keys")
         await cast.author.revoke(grant.grant.grant_id)
         api = _refused("Marquee reads right after the revocation", await attempt(marquee.messages(films, PURPOSE)))
         lines = [line for line in self._lines(3) if line.speaker == AUTHOR]
         for line in lines:
-            await cast.say(films, line)
+            # Her phone goes first: it has not heard of the revocation.
+            await cast.say(films, line, by=cast.phone if line is lines[0] else None)
         await attempt(marquee.poll())
-        opened = set(await asyncio.to_thread(_open_database, marquee, data))
+        opened = await asyncio.to_thread(_open_database, marquee, cast, data)
         revocation = Revocation(api, len(lines), sum(line.text in opened for line in lines))
         self._screen.revocation(revocation)
         return revocation
 
-    async def _forgeries(self, url: str, cast: Cast, grant: GrantState) -> list[Attempt]:
-        self._screen.act("cheating", "someone with her password, even her log key, tries to grant in her name")
-        info = next(info for info in await cast.author.partners() if info.slug == "marquee")
-        agreement = info.in_force(int(time.time() * 1000))
-        log_key = cast.author.export_secrets().log_key
-        if agreement is None or log_key is None:
-            raise RuntimeError("the author granted something, so both exist")
-        intruder = await asyncio.to_thread(Intruder, url, cast.author.user_id, PASSWORD)
-        attempts = [
-            await asyncio.to_thread(intruder.forge, grant.document, agreement, log_key, device_id=device_id)
-            for device_id in (cast.author.device_id, intruder.device_id)
-        ]
-        self._screen.attempts(attempts)
-        return attempts
+    async def _recorded(self, author: Person, partners: tuple[Partner, ...]) -> Recorded:
+        """The author's own list, every entry proven to be in the log, beside what partners hold and were served."""
+        entries = await author.entries(prove=True)
+        shared = {_session(entry.body) for entry in entries if entry.kind == "key-share"}
+        held = {
+            (reader.device_id, session.session_id)
+            for reader in partners
+            for session in reader.engine.inbound.all()
+            if session.owner == author.user_id
+        }
+        listed = {event_id for entry in entries if entry.kind == "access" for event_id in entry.body["event_ids"]}
+        kinds = dict(Counter(entry.kind for entry in entries))
+        return Recorded(kinds, len(held), len(held - shared), len(self._served), len(self._served - listed))
 
     # The log
 
-    async def _log(self, data: Path, platform: dict[str, Any], agreements: list[Attempt]) -> LogEvidence:
+    async def _log(self, data: Path, platform: dict[str, Any], evidence: Evidence) -> LogEvidence:
         """An outsider verifies the published files; then the same files with one byte changed."""
         self._screen.act("the log", "verified from its files alone, as an outsider would, with the log's key")
         vkey, folder = platform["log"]["vkey"], data / "log"
-        await _settled(folder)
-        verified, report = await asyncio.to_thread(_verify, folder, vkey)
-        tampering = await asyncio.to_thread(_tamper, folder, self._folder / "tampered-log", vkey)
-        agreements.append(await asyncio.to_thread(_published, folder, platform))
+        await outsider.settled(folder)
+        report = await asyncio.to_thread(outsider.verify, folder, vkey)
+        tampering = await asyncio.to_thread(outsider.tamper, folder, self._folder / "tampered-log", vkey)
+        evidence.agreements.append(await asyncio.to_thread(outsider.published, folder, platform, PARTNERS))
         kinds = dict(report.kinds) if report else {}
         size = report.checkpoint.size if report else 0
-        evidence = LogEvidence(str(folder), vkey, size, kinds, verified, tampering)
-        self._screen.log(evidence, agreements[-1])
-        return evidence
+        log = LogEvidence(str(folder), vkey, size, kinds, report is not None, tampering)
+        self._screen.log(log, evidence.agreements[-1])
+        return log
 
 
 def _refused(what: str, answer: tuple[int, str]) -> Attempt:
@@ -253,53 +321,13 @@ def _refused(what: str, answer: tuple[int, str]) -> Attempt:
     return Attempt(what, 400 <= status < 500, f"{status} {reason.removeprefix(str(status)).lstrip(': ')}")
 
 
-def _open_database(reader: Partner, data: Path) -> list[str]:
+def _session(key_share: dict[str, Any]) -> tuple[str, str]:
+    session = key_share["session"] or {}
+    return str(key_share["partner_device_id"]), str(session.get("session_id"))
+
+
+def _open_database(reader: Partner | Person, cast: Cast, data: Path) -> set[str]:
+    """Texts that can be had from the database: what stands there in clear, and what the reader's keys open."""
     keys = [str(session["session_key"]) for session in reader.engine.inbound.export()]
-    return attack.open_all(attack.ciphertexts(data), keys)
-
-
-async def _settled(log: Path, quiet: float = 0.5) -> None:
-    """Wait until the log has published nothing new for `quiet` seconds, so that its files are of one tree."""
-    last, since = b"", time.monotonic()
-    while time.monotonic() - since < quiet:
-        now = (log / "checkpoint").read_bytes()
-        if now != last:
-            last, since = now, time.monotonic()
-        await asyncio.sleep(0.05)
-
-
-def _verify(log: Path, vkey: str) -> tuple[bool, ReplayReport | None]:
-    source = DirectorySource(log)
-    try:
-        return True, replay(source, vkey, listing=list(source.paths()))
-    except (LogError, TlogError):
-        return False, None
-
-
-def _tamper(log: Path, copy: Path, vkey: str) -> Attempt:
-    """Change one byte of one tile in a copy of the log, and verify the copy."""
-    shutil.copytree(log, copy)
-    tile = max((copy / "tile" / "0").rglob("*"), key=lambda path: (path.is_file(), path.stat().st_size))
-    damaged = bytearray(tile.read_bytes())
-    damaged[len(damaged) // 2] ^= 1
-    tile.chmod(0o600)
-    tile.write_bytes(damaged)
-    source = DirectorySource(copy)
-    try:
-        replay(source, vkey, listing=list(source.paths()))
-    except LogError as error:
-        return Attempt("one bit of one tile changed", True, str(error))
-    return Attempt("one bit of one tile changed", False, "verified all the same")
-
-
-def _published(log: Path, platform: dict[str, Any]) -> Attempt:
-    """What an auditor finds: an agreement signed by both sides for each of the two partners, and for nobody else."""
-    what = "a partner with access and no agreement in the log"
-    records = PublicRecords(platform["server_name"], platform["operator_key"])
-    try:
-        replay(DirectorySource(log), platform["log"]["vkey"], visit=records.visit)
-        found = {slug: len(partner.agreements) for slug, partner in records.partners().items() if partner.agreements}
-    except (LogError, TlogError) as error:
-        return Attempt(what, False, str(error))
-    said = ", ".join(f"{slug}: {count}" for slug, count in sorted(found.items()))
-    return Attempt(what, set(found) == {"marquee", "tempo"}, f"none; agreements signed by both sides: {said}")
+    texts = [line.text for said in cast.said.values() for line in said.values()]
+    return {*attack.open_all(attack.ciphertexts(data), keys), *attack.plaintexts(data, texts)}

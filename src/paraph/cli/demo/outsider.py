@@ -1,0 +1,64 @@
+"""What an outsider finds in the public log, from its files alone and the log's key."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from paraph.audit.errors import LogError
+from paraph.audit.records import PublicRecords
+from paraph.audit.replay import ReplayReport, replay
+from paraph.audit.sources import DirectorySource
+from paraph.cli.demo.evidence import Attempt
+from paraph.tlog.errors import TlogError
+
+
+async def settled(log: Path, quiet: float = 0.5) -> None:
+    """Wait until the log has published nothing new for `quiet` seconds, so that its files are of one tree."""
+    last, since = b"", time.monotonic()
+    while time.monotonic() - since < quiet:
+        now = (log / "checkpoint").read_bytes()
+        if now != last:
+            last, since = now, time.monotonic()
+        await asyncio.sleep(0.05)
+
+
+def verify(log: Path, vkey: str) -> ReplayReport | None:
+    """Replay the whole log; None if it does not hold."""
+    source = DirectorySource(log)
+    try:
+        return replay(source, vkey, listing=list(source.paths()))
+    except (LogError, TlogError):
+        return None
+
+
+def tamper(log: Path, copy: Path, vkey: str) -> Attempt:
+    """Change one bit of one tile in a copy of the log, and verify the copy."""
+    shutil.copytree(log, copy)
+    tile = max((copy / "tile" / "0").rglob("*"), key=lambda path: (path.is_file(), path.stat().st_size))
+    damaged = bytearray(tile.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    tile.chmod(0o600)
+    tile.write_bytes(damaged)
+    source = DirectorySource(copy)
+    try:
+        replay(source, vkey, listing=list(source.paths()))
+    except LogError as error:
+        return Attempt("one bit of one tile changed", True, str(error))
+    return Attempt("one bit of one tile changed", False, "verified all the same")
+
+
+def published(log: Path, platform: dict[str, Any], partners: Collection[str]) -> Attempt:
+    """Whether the log has an agreement signed by both sides for each of the `partners`, and for nobody else."""
+    what = "a partner with access and no agreement in the log"
+    records = PublicRecords(platform["server_name"], platform["operator_key"])
+    try:
+        replay(DirectorySource(log), platform["log"]["vkey"], visit=records.visit)
+        found = {slug: len(partner.agreements) for slug, partner in records.partners().items() if partner.agreements}
+    except (LogError, TlogError) as error:
+        return Attempt(what, False, str(error))
+    said = ", ".join(f"{slug}: {count}" for slug, count in sorted(found.items())) or "none"
+    same = set(found) == set(partners)
+    return Attempt(what, same, f"{'none' if same else 'found'}; agreements signed by both sides: {said}")
