@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 
 from paraph.server.accounts.errors import InteractiveAuth
 from paraph.server.accounts.passwords import Passwords
-from paraph.server.accounts.service import MAX_CACHED_SESSIONS, SEEN_EVERY_MS
+from paraph.server.accounts.sessions import MAX_CACHED_SESSIONS, SEEN_EVERY_MS
 from paraph.server.http import MatrixError, PersonPrincipal, Request
 from paraph.server.http.errors import ApiError
 from paraph.server.storage import Transaction
@@ -157,7 +157,7 @@ async def test_unknown_tokens_are_not_remembered(home: House) -> None:
     """Random tokens neither pass nor fill the memory."""
     for n in range(50):
         assert await home.accounts.authenticate(f"pph_{n}") is None
-    assert len(home.accounts._sessions) == 0
+    assert len(home.accounts.sessions._recent) == 0
     assert MAX_CACHED_SESSIONS < 10**6
 
 

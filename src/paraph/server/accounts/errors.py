@@ -56,6 +56,61 @@ class BadLogin(MatrixError):
         super().__init__(403, "M_FORBIDDEN", "the user name or the password is wrong")
 
 
+class TokenExpired(MatrixError):
+    """The access token has ended while its session goes on: refresh it, or log in again as the same device."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            401,
+            "M_UNKNOWN_TOKEN",
+            "this access token has expired: refresh it",
+            extra={"soft_logout": True},
+            headers=((b"www-authenticate", b'Bearer error="invalid_token"'),),
+        )
+
+
+class UnknownRefreshToken(MatrixError):
+    """No session has this refresh token: it ended, or a later pair of tokens is in use."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            401, "M_UNKNOWN_TOKEN", "this refresh token is unknown or was replaced", extra={"soft_logout": False}
+        )
+
+
+class TooManyDevices(MatrixError):
+    """The person is logged in on as many devices as an account may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            403,
+            "ORG_PARAPH_TOO_MANY_DEVICES",
+            f"this account is logged in on {most} devices, the most there may be: log one of them out,"
+            " or log in with its device_id to replace it",
+        )
+
+
+class PasswordChanged(MatrixError):
+    """The password that the caller proved is no longer the account's."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "M_FORBIDDEN", "the password was changed meanwhile")
+
+
+class NoSuchUser(MatrixError):
+    """Nobody here has this user id."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "M_NOT_FOUND", "no such account")
+
+
+class UserDeactivated(MatrixError):
+    """The account was deactivated, which is final."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "M_USER_DEACTIVATED", "this account was deactivated")
+
+
 class UserInUse(MatrixError):
     """Somebody has this name already."""
 

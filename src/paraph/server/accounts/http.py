@@ -1,24 +1,26 @@
-"""The endpoints of accounts (Client-Server API v1.19, "Client Authentication", and docs/protocol.md section 7)."""
+"""The endpoints of accounts for people (Client-Server API v1.19, "Client Authentication")."""
 
 from collections.abc import Awaitable, Callable
 
-import msgspec
-
 from paraph.server.accounts.errors import interactive, missing
-from paraph.server.accounts.model import LoginBody, NewRegistrationToken, NewUser, RegisterBody
+from paraph.server.accounts.http_operator import endpoints as operator_endpoints
+from paraph.server.accounts.model import DeactivateBody, LoginBody, PasswordBody, RefreshBody, RegisterBody
+from paraph.server.accounts.names import check_new_password
 from paraph.server.accounts.service import PASSWORD, Accounts
 from paraph.server.http import Access, Endpoint, MatrixError, Reply, Request
 from paraph.server.http.endpoint import EMPTY
 
 _V3 = "/_matrix/client/v3"
-_ADMIN = "/_paraph/v1/admin"
 _SMALL = 16_384
 _FLOWS = Reply.json({"flows": [{"type": PASSWORD}]})
+_NO_ADDRESSES = Reply.json({"threepids": []})
+# "Must be success if the homeserver has no identifiers to unbind for the user" (POST /account/deactivate).
+_UNBOUND = Reply.json({"id_server_unbind_result": "success"})
 
 
 def endpoints(accounts: Accounts) -> list[Endpoint]:
     """Everything that this room answers."""
-    return [*_doors(accounts), *_sessions(accounts), *_operator(accounts)]
+    return [*_doors(accounts), *_sessions(accounts), *_account(accounts), *operator_endpoints(accounts)]
 
 
 def _doors(accounts: Accounts) -> list[Endpoint]:
@@ -51,6 +53,14 @@ def _doors(accounts: Accounts) -> list[Endpoint]:
             limit="login",
             max_body=_SMALL,
         ),
+        Endpoint(
+            "POST",
+            f"{_V3}/refresh",
+            Access.PUBLIC,
+            _refresh(accounts),
+            "Replace an access token that expires",
+            max_body=_SMALL,
+        ),
     ]
 
 
@@ -74,20 +84,25 @@ def _sessions(accounts: Accounts) -> list[Endpoint]:
     ]
 
 
-def _operator(accounts: Accounts) -> list[Endpoint]:
+def _account(accounts: Accounts) -> list[Endpoint]:
     return [
         Endpoint(
-            "POST", f"{_ADMIN}/users", Access.OPERATOR, _create_user(accounts), "Make an account", max_body=_SMALL
-        ),
-        Endpoint("GET", f"{_ADMIN}/users", Access.OPERATOR, _users(accounts), "List the accounts"),
-        Endpoint(
             "POST",
-            f"{_ADMIN}/registration-tokens",
-            Access.OPERATOR,
-            _registration_token(accounts),
-            "Make a registration token",
+            f"{_V3}/account/password",
+            Access.PERSON,
+            interactive(_change_password(accounts)),
+            "Change my password",
             max_body=_SMALL,
         ),
+        Endpoint(
+            "POST",
+            f"{_V3}/account/deactivate",
+            Access.PERSON,
+            interactive(_deactivate(accounts)),
+            "End my account for good",
+            max_body=_SMALL,
+        ),
+        Endpoint("GET", f"{_V3}/account/3pid", Access.PERSON, _addresses, "My mail addresses and numbers: none here"),
     ]
 
 
@@ -132,30 +147,42 @@ def _login(accounts: Accounts) -> _Handler:
     return login
 
 
-def _create_user(accounts: Accounts) -> _Handler:
-    async def create_user(request: Request) -> Reply:
-        body = request.json(NewUser)
-        return Reply.json({"user_id": await accounts.create_user(body.username, body.password)})
+def _refresh(accounts: Accounts) -> _Handler:
+    async def refresh(request: Request) -> Reply:
+        token = request.json(RefreshBody).refresh_token
+        if token is None:
+            raise missing(["refresh_token"])
+        return Reply.json(await accounts.sessions.refresh(token))
 
-    return create_user
-
-
-def _users(accounts: Accounts) -> _Handler:
-    async def users(request: Request) -> Reply:
-        limit = request.query_int("limit", 100, 1, 1000)
-        found = await accounts.users(request.query().get("from", ""), limit)
-        after = found[-1].user_id if len(found) == limit else None
-        return Reply.json({"users": msgspec.to_builtins(found), "next": after})
-
-    return users
+    return refresh
 
 
-def _registration_token(accounts: Accounts) -> _Handler:
-    async def registration_token(request: Request) -> Reply:
-        uses = request.json(NewRegistrationToken).uses
-        return Reply.json({"token": await accounts.create_registration_token(uses)})
+def _change_password(accounts: Accounts) -> _Handler:
+    async def change_password(request: Request) -> Reply:
+        body = request.json(PasswordBody)
+        if body.new_password is not None:
+            check_new_password(body.new_password)
+        proof = await accounts.check_user_interactive(request, request.person.user_id, body.auth)
+        if body.new_password is None:
+            raise missing(["new_password"])
+        await accounts.change_password(request.person, proof, body.new_password, logout_devices=body.logout_devices)
+        return EMPTY
 
-    return registration_token
+    return change_password
+
+
+def _deactivate(accounts: Accounts) -> _Handler:
+    async def deactivate(request: Request) -> Reply:
+        user_id, body = request.person.user_id, request.json(DeactivateBody)
+        proof = await accounts.check_user_interactive(request, user_id, body.auth)
+        await accounts.deactivate(user_id, proof)
+        return _UNBOUND
+
+    return deactivate
+
+
+async def _addresses(request: Request) -> Reply:
+    return _NO_ADDRESSES
 
 
 def _query(request: Request, name: str) -> str:

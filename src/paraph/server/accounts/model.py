@@ -24,6 +24,7 @@ class LoginBody(Struct, frozen=True):
     password: str | None = None
     device_id: str | None = None
     initial_device_display_name: str | None = None
+    refresh_token: bool = False
 
 
 class RegisterBody(Struct, frozen=True):
@@ -34,7 +35,28 @@ class RegisterBody(Struct, frozen=True):
     password: str | None = None
     device_id: str | None = None
     initial_device_display_name: str | None = None
+    refresh_token: bool = False
     inhibit_login: bool = False
+
+
+class RefreshBody(Struct, frozen=True):
+    """The body of POST /refresh."""
+
+    refresh_token: str | None = None
+
+
+class PasswordBody(Struct, frozen=True):
+    """The body of POST /account/password; `logout_devices` spares the calling device."""
+
+    new_password: str | None = None
+    logout_devices: bool = True
+    auth: dict[str, Any] | None = None
+
+
+class DeactivateBody(Struct, frozen=True):
+    """The body of POST /account/deactivate."""
+
+    auth: dict[str, Any] | None = None
 
 
 class NewUser(Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,31 +66,94 @@ class NewUser(Struct, frozen=True, forbid_unknown_fields=True):
     password: str
 
 
+class NewPassword(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /_paraph/v1/admin/users/{user_id}/password."""
+
+    password: str
+    logout_devices: bool = True
+
+
 class NewRegistrationToken(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /_paraph/v1/admin/registration-tokens: for how many accounts the token is good."""
+    """The body of POST /_paraph/v1/admin/registration-tokens: for how many accounts, and until when (ms) it is good."""
 
     uses: int = 1
+    expires: int | None = None
+
+
+class Refreshed(Struct, frozen=True):
+    """The answer to a refresh: the next pair of tokens, and for how many milliseconds the access token is good."""
+
+    access_token: str
+    refresh_token: str
+    expires_in_ms: int
 
 
 class LoggedIn(Struct, frozen=True):
-    """The answer to a login or registration; without token and device after `inhibit_login`."""
+    """The answer to a login or registration; without token and device after `inhibit_login`.
+
+    `refresh_token` and `expires_in_ms` are there where the client asked for tokens that it will refresh.
+    """
 
     user_id: str
     access_token: str | UnsetType = UNSET
     device_id: str | UnsetType = UNSET
+    refresh_token: str | UnsetType = UNSET
+    expires_in_ms: int | UnsetType = UNSET
 
 
 @dataclass(slots=True)
 class Session:
-    """A live access token: whom it speaks for, and when it was last used (ms; kept on disk to within minutes)."""
+    """An access token: whom it speaks for, when it was last used (ms; kept on disk to within minutes), when it ends.
+
+    `expires` (ms) is None for a token that lives as long as its session.
+    """
 
     principal: PersonPrincipal
     last_seen: int
+    expires: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A pair of tokens, as hashes, that a refresh gave out and nobody has used yet."""
+
+    principal: PersonPrincipal
+    token_hash: bytes
+    refresh_hash: bytes
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPassword:
+    """An account's password: its argon2id hash, and which of the account's passwords it is, counted from 1."""
+
+    hash: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That the caller knew the account's password `number`; `rehashed` is a new hash to keep, if one is due."""
+
+    number: int
+    rehashed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A person as the operator's list shows her."""
+    """A person as the operator's list shows her; times in ms. Nobody can log in to a deactivated account."""
 
     user_id: str
     created: int
+    deactivated: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A registration token as the operator's list shows it, without the token itself; times in ms."""
+
+    id: str
+    uses_left: int
+    used: int
+    created: int
+    expires: int | None = None

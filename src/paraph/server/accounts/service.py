@@ -1,39 +1,40 @@
-"""Who people are: accounts, passwords, access tokens, and authenticating again for what matters."""
+"""Who people are: accounts, passwords, logging in, and authenticating again for what matters."""
 
-import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import structlog
-
 from paraph.server.accounts import names, store, tokens
-from paraph.server.accounts.errors import BadLogin, InteractiveAuth, RegistrationClosed, UserInUse, missing
-from paraph.server.accounts.model import Account, LoggedIn, LoginBody, RegisterBody, Session
+from paraph.server.accounts.errors import (
+    BadLogin,
+    InteractiveAuth,
+    NoSuchUser,
+    PasswordChanged,
+    RegistrationClosed,
+    UserDeactivated,
+    UserInUse,
+    missing,
+)
+from paraph.server.accounts.invitations import Invitations
+from paraph.server.accounts.model import Account, LoggedIn, LoginBody, Proof, RegisterBody
 from paraph.server.accounts.passwords import Passwords
-from paraph.server.accounts.recent import Recent
+from paraph.server.accounts.sessions import Sessions
 from paraph.server.http import MatrixError, PersonPrincipal, Request
 from paraph.server.http.limits import Limiter
-from paraph.server.storage import Database, StorageError, Transaction
+from paraph.server.storage import Database, Transaction
 
-log = structlog.get_logger("paraph.accounts")
-
-LoginHook = Callable[[Transaction, str, str, str | None], None]
-"""(transaction, user id, device id, display name or None), in the write that begins a session."""
-LogoutHook = Callable[[Transaction, str, str], None]
-"""(transaction, user id, device id), in the write that ends a session."""
+DeactivateHook = Callable[[Transaction, str], None]
+"""(transaction, user id), in the write that deactivates an account, while its devices are still there."""
 
 PASSWORD, DUMMY, TOKEN = "m.login.password", "m.login.dummy", "m.login.registration_token"
-SEEN_EVERY_MS = 10 * 60 * 1000
-MAX_CACHED_SESSIONS = 50_000
-MAX_USES = 100_000
 
 
 class Accounts:
     """The people of this server.
 
     `clock` gives milliseconds; `registration` is `open`, `token` or `closed`. Other rooms join a session's beginning
-    and end through `on_login` and `on_logout`, inside the same transaction.
+    and end through `on_login` and `on_logout`, and an account's end through `on_deactivate`, inside the same
+    transaction.
     """
 
     def __init__(
@@ -52,48 +53,21 @@ class Accounts:
         self._server_name = server_name
         self._registration = registration
         self._passwords = passwords or Passwords()
-        self._sessions: Recent[bytes, Session] = Recent(MAX_CACHED_SESSIONS)
-        self._endings = 0
-        self._notes: set[asyncio.Task[None]] = set()
-        self.on_login: list[LoginHook] = []
-        self.on_logout: list[LogoutHook] = []
+        self.sessions = Sessions(database, limiter, clock)
+        self.invitations = Invitations(database, clock)
+        self.on_login = self.sessions.on_login
+        self.on_logout = self.sessions.on_logout
+        self.on_deactivate: list[DeactivateHook] = []
 
     # --- Tokens
 
     async def authenticate(self, token: str) -> PersonPrincipal | None:
-        """Whom an access token speaks for, or None; from memory for tokens seen lately."""
-        token_hash = tokens.digest(token)
-        session = self._sessions.get(token_hash) or await self._load(token_hash)
-        if session is None:
-            return None
-        now = self._clock()
-        if now - session.last_seen >= SEEN_EVERY_MS:
-            session.last_seen = now
-            self._note_seen(token_hash, now)
-        return session.principal
-
-    async def _load(self, token_hash: bytes) -> Session | None:
-        endings = self._endings
-        session = await self._database.read(lambda tx: store.session(tx, token_hash))
-        # A logout that became durable since the read began must not be undone by remembering what was read.
-        if session is not None and endings == self._endings:
-            self._sessions.put(token_hash, session)
-        return session
-
-    def _note_seen(self, token_hash: bytes, now: int) -> None:
-        task = asyncio.get_running_loop().create_task(self._write_seen(token_hash, now))
-        self._notes.add(task)
-        task.add_done_callback(self._notes.discard)
-
-    async def _write_seen(self, token_hash: bytes, now: int) -> None:
-        try:
-            await self._database.write(lambda tx: store.set_last_seen(tx, token_hash, now))
-        except StorageError as error:
-            log.warning("last use of a session not noted", error=str(error))
+        """Whom an access token speaks for, or None; from memory for tokens seen lately. Raises TokenExpired."""
+        return await self.sessions.authenticate(token)
 
     def last_seen(self, tx: Transaction, user_id: str) -> dict[str, int]:
         """When each logged-in device was last seen (ms), to within ten minutes."""
-        return store.last_seen(tx, user_id)
+        return self.sessions.last_seen(tx, user_id)
 
     # --- Registration
 
@@ -102,14 +76,15 @@ class Accounts:
         return names.local_user_id(username, self._server_name)
 
     def exists(self, tx: Transaction, user_id: str) -> bool:
-        """Whether there is such an account."""
-        return store.exists(tx, user_id)
+        """Whether there is such an account; a deactivated one no longer is."""
+        found = store.account(tx, user_id)
+        return found is not None and found.deactivated is None
 
     async def check_available(self, username: str) -> None:
         """Raises M_USER_IN_USE, M_INVALID_USERNAME, M_EXCLUSIVE, or M_FORBIDDEN where registration is closed."""
         self._check_open()
         user_id = self.local_user_id(username)
-        if await self._database.read(lambda tx: store.exists(tx, user_id)):
+        if await self._database.read(lambda tx: store.account(tx, user_id)) is not None:
             raise UserInUse
 
     async def register(self, body: RegisterBody) -> LoggedIn:
@@ -135,11 +110,12 @@ class Accounts:
         def write(tx: Transaction) -> LoggedIn:
             if not store.add_account(tx, user_id, password_hash, self._clock()):
                 raise UserInUse
-            if token_hash is not None and not store.use_registration_token(tx, token_hash):
-                raise InteractiveAuth(TOKEN, error="this registration token has been used up")
+            if token_hash is not None and not self.invitations.use(tx, token_hash):
+                raise InteractiveAuth(TOKEN, error="this registration token is no longer good")
             if body.inhibit_login:
                 return LoggedIn(user_id)
-            return self._begin_session(tx, user_id, device_id, display_name)
+            principal = PersonPrincipal(user_id, device_id)
+            return self.sessions.begin(tx, principal, display_name, refreshed=body.refresh_token)
 
         return await self._database.write(write)
 
@@ -159,22 +135,21 @@ class Accounts:
             return None
         token = auth.get("token")
         if not isinstance(token, str) or not await self.registration_token_is_valid(token):
-            raise InteractiveAuth(stage, session=session, error="this registration token is unknown or used up")
+            raise InteractiveAuth(stage, session=session, error="this registration token is not good, or no longer")
         return tokens.digest(token)
 
     async def registration_token_is_valid(self, token: str) -> bool:
         """Whether a registration token is good for one more account; M_FORBIDDEN where registration is closed."""
         self._check_open()
-        token_hash = tokens.digest(token)
-        return await self._database.read(lambda tx: store.registration_token_is_valid(tx, token_hash))
+        return await self.invitations.is_valid(token)
 
     # --- Login and logout
 
     async def login(self, body: LoginBody) -> LoggedIn:
         """Begin a session by password; an existing device keeps its keys and loses its old token.
 
-        Raises BadLogin, M_UNKNOWN (another login type), M_MISSING_PARAM, M_INVALID_PARAM, TooManyRequests per
-        account (failed attempts count).
+        Raises BadLogin, M_UNKNOWN (another login type), M_MISSING_PARAM, M_INVALID_PARAM, TooManyDevices,
+        TooManyRequests per account (failed attempts count).
         """
         if body.type != PASSWORD:
             raise MatrixError(400, "M_UNKNOWN", f"expected the login type {PASSWORD}, found {body.type[:40]!r}")
@@ -184,12 +159,16 @@ class Accounts:
         device_id = names.checked_device_id(body.device_id) if body.device_id is not None else tokens.device_id()
         display_name = names.checked_display_name(body.initial_device_display_name)
         user_id = self._named(name)
-        rehashed = await self._check_password(user_id, body.password)
+        proof = await self._prove(user_id, body.password)
 
         def write(tx: Transaction) -> LoggedIn:
-            if rehashed is not None:
-                store.set_password_hash(tx, user_id, rehashed)
-            return self._begin_session(tx, user_id, device_id, display_name)
+            # A password that was changed meanwhile begins no session: its change has ended all that began with it.
+            if not _still_good(tx, user_id, proof):
+                raise BadLogin
+            if proof.rehashed is not None:
+                store.rehash_password(tx, user_id, proof.rehashed)
+            principal = PersonPrincipal(user_id, device_id)
+            return self.sessions.begin(tx, principal, display_name, refreshed=body.refresh_token)
 
         return await self._database.write(write)
 
@@ -197,50 +176,32 @@ class Accounts:
         """The user id that a login name means; one that cannot exist stays as it is, to fail like a wrong password."""
         return name if name.startswith("@") else f"@{name}:{self._server_name}"
 
-    async def _check_password(self, user_id: str, password: str) -> str | None:
-        """A new hash to keep, if the stored one is of other parameters; raises BadLogin, TooManyRequests."""
+    async def _prove(self, user_id: str, password: str) -> Proof:
+        """Check a password against the account's; raises BadLogin, TooManyRequests."""
         names.check_password_length(password)
         self._limiter.check("login", user_id[:255])
-        stored = await self._database.read(lambda tx: store.password_hash(tx, user_id))
-        verdict = await self._passwords.verify(password, stored)
-        if not verdict.right:
+        known = names.may_be_user_id(user_id)
+        stored = await self._database.read(lambda tx: store.password(tx, user_id)) if known else None
+        verdict = await self._passwords.verify(password, None if stored is None else stored.hash)
+        if stored is None or not verdict.right:
             raise BadLogin
-        return verdict.rehashed
-
-    def _begin_session(self, tx: Transaction, user_id: str, device_id: str, display_name: str | None) -> LoggedIn:
-        dead = store.take_sessions(tx, user_id, [device_id])
-        token = tokens.access_token()
-        store.add_session(tx, tokens.digest(token), user_id, device_id, self._clock())
-        for hook in self.on_login:
-            hook(tx, user_id, device_id, display_name)
-        self._forget_after_commit(tx, dead)
-        return LoggedIn(user_id, token, device_id)
+        return Proof(stored.number, verdict.rehashed)
 
     async def logout(self, person: PersonPrincipal) -> None:
         """End the session of one device; its keys go with it."""
-        await self._database.write(lambda tx: self.end_sessions(tx, person.user_id, [person.device_id]))
+        await self._database.write(lambda tx: self.sessions.end(tx, person.user_id, [person.device_id]))
 
     async def logout_all(self, user_id: str) -> None:
         """End every session of a person."""
-        await self._database.write(lambda tx: self.end_sessions(tx, user_id, store.session_devices(tx, user_id)))
+        await self._database.write(lambda tx: self.sessions.end_all(tx, user_id))
 
     def end_sessions(self, tx: Transaction, user_id: str, device_ids: Sequence[str]) -> None:
         """End the sessions of these devices within a write; every hook runs, logged in or not."""
-        dead = store.take_sessions(tx, user_id, device_ids)
-        for device_id in device_ids:
-            for hook in self.on_logout:
-                hook(tx, user_id, device_id)
-        self._forget_after_commit(tx, dead)
+        self.sessions.end(tx, user_id, device_ids)
 
-    def _forget_after_commit(self, tx: Transaction, token_hashes: Iterable[bytes]) -> None:
-        def forget() -> None:
-            self._endings += 1
-            for token_hash in token_hashes:
-                self._sessions.forget(token_hash)
+    # --- What needs the password again
 
-        tx.after_commit(forget)
-
-    async def check_user_interactive(self, request: Request, user_id: str, auth: Mapping[str, Any] | None) -> None:
+    async def check_user_interactive(self, request: Request, user_id: str, auth: Mapping[str, Any] | None) -> Proof:
         """Return once the person has given her password again; raises InteractiveAuth until then.
 
         Wrap the endpoint's handler with `errors.interactive`, so that the 401 has the shape that clients know.
@@ -258,9 +219,53 @@ class Accounts:
             raise InteractiveAuth(PASSWORD, session=session, error="expected this account's password")
         self._limiter.check("login", request.address)
         try:
-            await self._check_password(user_id, password)
+            return await self._prove(user_id, password)
         except BadLogin as error:
             raise InteractiveAuth(PASSWORD, session=session, error=error.message) from None
+
+    async def change_password(
+        self, person: PersonPrincipal, proof: Proof, new_password: str, *, logout_devices: bool
+    ) -> None:
+        """Give the account another password; with `logout_devices` every session but the calling one ends.
+
+        Raises M_WEAK_PASSWORD, M_INVALID_PARAM, PasswordChanged if another change came first.
+        """
+        names.check_new_password(new_password)
+        password_hash = await self._passwords.hash(new_password)
+
+        def write(tx: Transaction) -> None:
+            if not _still_good(tx, person.user_id, proof):
+                raise PasswordChanged
+            store.set_password(tx, person.user_id, password_hash)
+            if logout_devices:
+                self.sessions.end_all(tx, person.user_id, except_device=person.device_id)
+
+        await self._database.write(write)
+
+    async def deactivate(self, user_id: str, proof: Proof | None = None) -> None:
+        """End an account for good: its sessions and devices go, nobody can log in, nobody ever takes its name.
+
+        Done already, it does nothing. Without `proof` it is the operator who asks. Raises NoSuchUser, PasswordChanged,
+        and what the hooks raise; then nothing has happened.
+        """
+
+        def write(tx: Transaction) -> None:
+            if self._live(tx, user_id):
+                if proof is not None and not _still_good(tx, user_id, proof):
+                    raise PasswordChanged
+                for hook in self.on_deactivate:
+                    hook(tx, user_id)
+                store.deactivate(tx, user_id, self._clock())
+                self.sessions.end_all(tx, user_id)
+
+        await self._database.write(write)
+
+    def _live(self, tx: Transaction, user_id: str) -> bool:
+        """Whether an account is not deactivated; raises NoSuchUser."""
+        found = store.account(tx, user_id)
+        if found is None:
+            raise NoSuchUser
+        return found.deactivated is None
 
     # --- The operator's
 
@@ -281,19 +286,33 @@ class Accounts:
         """Accounts whose id sorts after `after`, at most `limit`."""
         return await self._database.read(lambda tx: store.accounts(tx, after, limit))
 
-    async def create_registration_token(self, uses: int) -> str:
-        """A token good for `uses` accounts; shown once, kept as a hash. Raises M_INVALID_PARAM."""
-        if not 1 <= uses <= MAX_USES:
-            raise MatrixError(400, "M_INVALID_PARAM", f"uses is {uses}; expected 1 to {MAX_USES}")
-        token = tokens.registration_token()
-        now = self._clock()
-        await self._database.write(lambda tx: store.add_registration_token(tx, tokens.digest(token), uses, now))
-        return token
+    async def reset_password(self, user_id: str, new_password: str, *, logout_devices: bool) -> None:
+        """Give an account another password without knowing the old one; with `logout_devices` every session ends.
+
+        Raises NoSuchUser, UserDeactivated, M_WEAK_PASSWORD, M_INVALID_PARAM.
+        """
+        names.check_new_password(new_password)
+        password_hash = await self._passwords.hash(new_password)
+
+        def write(tx: Transaction) -> None:
+            if not self._live(tx, user_id):
+                raise UserDeactivated
+            store.set_password(tx, user_id, password_hash)
+            if logout_devices:
+                self.sessions.end_all(tx, user_id)
+
+        await self._database.write(write)
 
     async def close(self) -> None:
         """Finish what is being written and end the hashing threads; before the database closes."""
-        await asyncio.gather(*self._notes)
+        await self.sessions.close()
         self._passwords.close()
+
+
+def _still_good(tx: Transaction, user_id: str, proof: Proof) -> bool:
+    """Whether the password that was proven is still the account's."""
+    stored = store.password(tx, user_id)
+    return stored is not None and stored.number == proof.number
 
 
 def _login_name(body: LoginBody) -> str:

@@ -9,6 +9,7 @@ import secrets
 from paraph.protocol.base64 import b64url
 
 ACCESS_PREFIX = "pph_"
+REFRESH_PREFIX = "pphf_"
 REGISTRATION_PREFIX = "pphr_"
 _DEVICE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -16,6 +17,11 @@ _DEVICE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def access_token() -> str:
     """A new access token: `pph_` and 43 characters of base64url. The prefix lets scanners recognise a leak."""
     return ACCESS_PREFIX + b64url(secrets.token_bytes(32))
+
+
+def refresh_token() -> str:
+    """A new refresh token: `pphf_` and 43 characters of base64url."""
+    return REFRESH_PREFIX + b64url(secrets.token_bytes(32))
 
 
 def registration_token() -> str:
@@ -26,6 +32,11 @@ def registration_token() -> str:
 def digest(token: str) -> bytes:
     """SHA-256 of a token, 32 bytes: all that the database knows of it."""
     return hashlib.sha256(token.encode()).digest()
+
+
+def registration_id() -> str:
+    """What an operator calls a registration token by: 12 hexadecimal digits, no secret."""
+    return secrets.token_hex(6)
 
 
 def device_id() -> str:
