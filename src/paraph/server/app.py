@@ -33,7 +33,7 @@ from paraph.server.messenger import http as messenger_http
 from paraph.server.messenger.core import Hooks
 from paraph.server.messenger.reading import parse_token
 from paraph.server.messenger.service import Messenger
-from paraph.server.storage import QueueFull, StorageError, Transaction, migrate
+from paraph.server.storage import Database, QueueFull, StorageError, Transaction, migrate
 from paraph.server.storage.migrations import load as load_migrations
 from paraph.server.storage.sqlite import SqliteDatabase
 
@@ -55,10 +55,9 @@ class Server:
         """Open databases, keys and log below `settings.data`; raises one of REFUSALS. Nothing runs yet."""
         self.settings = settings
         _private_folder(settings.data / "keys")
-        for name in ("paraph.db", "checkpoints.db"):
-            _private_file(settings.data / name)
+        _private_file(settings.data / "checkpoints.db")
         self._admin_token = _admin_token(settings.data / "keys" / "admin-token")
-        self.database = SqliteDatabase(settings.data / "paraph.db")
+        self.database = open_database(settings)
         limiter = Limiter(time.monotonic, enabled=settings.rate_limits)
         self.accounts = Accounts(
             self.database,
@@ -145,6 +144,24 @@ class Server:
 def build(settings: Settings) -> Server:
     """The platform for these settings; raises one of REFUSALS when it must not start."""
     return Server(settings)
+
+
+def open_database(settings: Settings) -> Database:
+    """The database that `settings.database` names; raises StorageError."""
+    if settings.database == "sqlite":
+        path = settings.data / "paraph.db"
+        _private_file(path)
+        return SqliteDatabase(path)
+    import psycopg  # only where it is needed: loading libpq takes time
+
+    from paraph.server.storage.postgresql import PostgresqlDatabase
+
+    try:
+        return PostgresqlDatabase(settings.database)
+    except psycopg.Error as error:
+        # Without a code it is libpq that cannot read the URL, and its message may repeat the password.
+        said = str(error).strip() if error.sqlstate else "expected postgresql://user:password@host/name"
+        raise StorageError(f"the database in `database` cannot be used: {said}") from None
 
 
 def api_hash(endpoints: Iterable[Endpoint]) -> str:

@@ -3,7 +3,7 @@
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ class SettingsError(Exception):
     """A setting has a value that it cannot have."""
 
 
-def _setting(default: Any, text: str, *choices: str) -> Any:
-    return field(default=default, metadata={"text": text, "choices": choices})
+def _setting(default: Any, text: str, *choices: str, form: str = "", secret: bool = False) -> Any:
+    """`choices` are all the values there are; `form` describes them where they cannot be listed."""
+    return field(default=default, repr=not secret, metadata={"text": text, "choices": choices, "form": form})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,12 @@ class Settings:
 
     server_name: str = _setting("localhost", "what follows the colon in every user and room id; never change it")
     data: Path = _setting(Path("paraph-data"), "the folder that holds the databases, the keys and the public log")
-    database: str = _setting("sqlite", "where messages and accounts are kept", "sqlite")
+    database: str = _setting(
+        "sqlite",
+        "where messages and accounts are kept: a file in the data folder, or a PostgreSQL database",
+        form="sqlite / postgresql://user:password@host/name",
+        secret=True,
+    )
     bind: str = _setting("127.0.0.1", "the address to listen on")
     port: int = _setting(8008, "the TCP port to listen on; 0 takes a free one")
     public_url: str = _setting("", "how clients reach this server; empty means http://<bind>:<port>")
@@ -39,6 +45,9 @@ class Settings:
                 raise SettingsError(
                     f"{entry.name} is {getattr(self, entry.name)!r}; expected one of {', '.join(choices)}"
                 )
+        if self.database != "sqlite" and not self.database.startswith(("postgresql://", "postgres://")):
+            # What was given is not repeated: it may hold a password.
+            raise SettingsError("database has a value it cannot have; expected sqlite or postgresql://...")
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"port is {self.port}; expected 0 to 65535")
         if not self.require_encryption and self.profile != "test":
@@ -110,11 +119,15 @@ def describe() -> list[dict[str, str]]:
             "name": entry.name,
             "variable": f"PARAPH_{entry.name.upper()}",
             "default": _shown(entry.default),
-            "choices": " / ".join(entry.metadata["choices"]) or ("on / off" if entry.type is bool else ""),
+            "choices": _choices(entry),
             "meaning": entry.metadata["text"],
         }
         for entry in fields(Settings)
     ]
+
+
+def _choices(entry: Field[Any]) -> str:
+    return " / ".join(entry.metadata["choices"]) or entry.metadata["form"] or ("on / off" if entry.type is bool else "")
 
 
 def _shown(value: Any) -> str:

@@ -6,8 +6,7 @@ from paraph.server.accounts.model import Account, Invitation, Offer, Session, St
 from paraph.server.http import PersonPrincipal
 from paraph.server.storage import Transaction, load_sql
 
-# Both dialects share every statement of this room.
-sql = load_sql("paraph.server.accounts", "sqlite")
+sql = load_sql("paraph.server.accounts")
 
 # --- Accounts
 

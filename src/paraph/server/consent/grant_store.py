@@ -8,7 +8,7 @@ from paraph.protocol.enrolment import Enrolment
 from paraph.server.consent.model import HeldAmendment, HeldGrant, amendment_of, grant_of
 from paraph.server.storage import Row, Transaction, load_sql
 
-sql = load_sql("paraph.server.consent", "sqlite")
+sql = load_sql("paraph.server.consent")
 
 
 def enrolment(tx: Transaction, person: str, device_id: str) -> tuple[str, dict[str, Any], int] | None:

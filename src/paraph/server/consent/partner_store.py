@@ -9,7 +9,7 @@ from paraph.protocol.partner_device import PartnerDevice
 from paraph.server.consent.model import Agreements, Partner, agreement_of
 from paraph.server.storage import Row, Transaction, load_sql
 
-sql = load_sql("paraph.server.consent", "sqlite")
+sql = load_sql("paraph.server.consent")
 
 
 def partner(tx: Transaction, slug: str) -> Partner | None:

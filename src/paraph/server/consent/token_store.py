@@ -2,7 +2,7 @@
 
 from paraph.server.storage import Transaction, load_sql
 
-sql = load_sql("paraph.server.consent", "sqlite")
+sql = load_sql("paraph.server.consent")
 
 
 def add_token(tx: Transaction, token_hash: bytes, partner: str, expires: int) -> None:

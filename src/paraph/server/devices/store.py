@@ -10,8 +10,7 @@ from paraph.server.devices.checks import OneTimeKey
 from paraph.server.devices.model import CrossSigning, CrossSigningKey, Device, Document, KeyCounts
 from paraph.server.storage import Row, Transaction, load_sql
 
-# Both dialects share every statement of this room.
-sql = load_sql("paraph.server.devices", "sqlite")
+sql = load_sql("paraph.server.devices")
 
 _json = msgspec.json.Decoder()
 

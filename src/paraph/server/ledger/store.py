@@ -7,8 +7,7 @@ from paraph.protocol.canonical import decode, encode
 from paraph.server.ledger.model import Recorded
 from paraph.server.storage import Row, Transaction, load_sql
 
-# Both dialects share every statement of this room so far.
-sql = load_sql("paraph.server.ledger", "sqlite")
+sql = load_sql("paraph.server.ledger")
 
 
 def log_key(tx: Transaction, person: str) -> bytes | None:

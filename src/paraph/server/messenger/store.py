@@ -1,7 +1,6 @@
 """The messenger's tables. Nothing else reads or writes them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 
@@ -27,7 +26,6 @@ class Store:
 
     def __init__(self, dialect: str) -> None:
         self._sql = load_sql("paraph.server.messenger", dialect)
-        self._dialect = dialect
         self._add_event = self._sql.add_event
 
     # Events
@@ -83,7 +81,7 @@ class Store:
         self, tx: Transaction, room_id: str, senders: Sequence[str], after: int, limit: int
     ) -> list[Event]:
         """At most `limit` oldest `m.room.encrypted` events after `after` by any of `senders`, none redacted."""
-        names: Any = msgspec.json.encode(list(senders)).decode() if self._dialect == "sqlite" else list(senders)
+        names = msgspec.json.encode(list(senders)).decode()
         params = {"room_id": room_id, "after": after, "senders": names, "limit": limit}
         return [Event(*row) for row in tx.rows(self._sql.encrypted_events, params)]
 

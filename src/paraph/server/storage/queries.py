@@ -1,6 +1,6 @@
 """A room's SQL: named statements in `.sql` files beside the room, read by aiosql, handed out as text.
 
-`name.sql` holds what both dialects share; `name_<dialect>.sql` holds what differs, and wins.
+`queries.sql` holds what both dialects share; `queries_<dialect>.sql` holds what differs, and wins.
 """
 
 from importlib import resources
@@ -19,10 +19,10 @@ class Sql:
         raise AttributeError(f"no SQL statement is named {name!r}")
 
 
-def load(package: str, dialect: str, name: str = "queries") -> Sql:
-    """Read `<name>.sql` and `<name>_<dialect>.sql` of `package`."""
+def load(package: str, dialect: str | None = None) -> Sql:
+    """Read `queries.sql` of `package` and, where its statements differ between dialects, `queries_<dialect>.sql`."""
     statements: dict[str, str] = {}
-    for file in (f"{name}.sql", f"{name}_{dialect}.sql"):
+    for file in ("queries.sql", f"queries_{dialect}.sql"):
         resource = resources.files(package) / file
         if resource.is_file():
             statements |= _parse(resource.read_text(encoding="utf-8"))
