@@ -7,7 +7,7 @@ Several statements can share one round trip: `exchange` never blocks the event l
 
 import asyncio
 import select
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -156,29 +156,25 @@ class Wire:
 
     def together(self, steps: Sequence[Step]) -> list[PGresult]:
         """Run `steps`; raises as `execute` does, for the first that fails, with the ones behind it not run."""
-        work = self._pipeline(steps)
-        try:
-            while True:
-                mask = select.POLLIN | select.POLLOUT if next(work) else select.POLLIN
-                self._poll.modify(self.socket, mask)
-                self._poll.poll()
-        except StopIteration as done:
-            return self._all_good(done.value)
+        results: list[PGresult] = []
+        for writing in self._pipeline(steps, results):
+            self._poll.modify(self.socket, select.POLLIN | select.POLLOUT if writing else select.POLLIN)
+            self._poll.poll()
+        return [self._checked(result) for result in results]
 
     async def exchange(self, steps: Sequence[Step]) -> list[PGresult]:
         """As `together`, but others may use the event loop until PostgreSQL has answered."""
-        work = self._pipeline(steps)
+        results: list[PGresult] = []
         try:
-            while True:
-                await _ready(self.socket, writing=next(work))
-        except StopIteration as done:
-            return self._all_good(done.value)
+            for writing in self._pipeline(steps, results):
+                await _ready(self.socket, writing=writing)
         except asyncio.CancelledError:  # what PostgreSQL still answers would be taken for something else's answer
             self.close()
             raise
+        return [self._checked(result) for result in results]
 
-    def _pipeline(self, steps: Sequence[Step]) -> Generator[bool, None, list[PGresult]]:
-        """Send `steps`, return their results; yields when it has to wait: True if for room to send as well."""
+    def _pipeline(self, steps: Sequence[Step], results: list[PGresult]) -> Iterator[bool]:
+        """Send `steps`, add their results; yields when it has to wait: True if for room to send as well."""
         self._collect()
         calls = [(self._used(sql), params) for sql, params in steps]
         ready = [(held, *arguments(held.names, params)) for held, params in calls]
@@ -191,13 +187,11 @@ class Wire:
             while pg.flush():
                 yield True
                 pg.consume_input()
-            results: list[PGresult] = []
             while (result := (yield from self._next_result())) is not None:
                 results.append(result)
             pg.exit_pipeline_mode()
         except psycopg.OperationalError as error:
             raise self._broken(error) from None
-        return results
 
     def _send(self, held: _Held, values: list[Any], formats: list[int]) -> None:
         if held.handle is None:
@@ -216,11 +210,6 @@ class Wire:
                 return None if result.status == pq.ExecStatus.PIPELINE_SYNC else result
             if not self.alive:
                 raise psycopg.OperationalError("the connection was closed")
-
-    def _all_good(self, results: list[PGresult]) -> list[PGresult]:
-        for result in results:
-            self._checked(result)
-        return results
 
     # What a statement is here, and what an answer means
 
