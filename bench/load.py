@@ -1,7 +1,7 @@
-"""The load: pairs of people, each in a private encrypted room, one sending, one long-polling.
+"""The load: chats, in each of which some people send and others long-poll.
 
-The sender keeps a few sends in flight; a message counts as delivered when the receiver's sync has brought it.
-Every message carries a number of its own, so that a lost one and one delivered twice are both seen.
+A sender keeps a few sends in flight; a message counts as delivered to a listener when that listener's sync has brought
+it. Every message carries a number of its own, so that a lost one and one delivered twice are both seen.
 """
 
 from __future__ import annotations
@@ -10,35 +10,37 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import quantiles
-from typing import TypeVar
 
 import msgspec
 
+from bench.people import CLIENT, FILTER, Chat, Listener
 from bench.wire import Connection, RefusedError, quoted, request
 
-CLIENT = "/_matrix/client/v3"
-FILTER = quoted('{"room":{"timeline":{"limit":100},"state":{"lazy_load_members":true}}}')
-SETUP_CONNECTIONS = 4
 NUMBER_DIGITS = 12
 CIPHERTEXT_CHARACTERS = 600
-PASSWORD = "correct horse battery staple"
-
-T = TypeVar("T")
 
 
 class _Content(msgspec.Struct):
     ciphertext: str = ""
 
 
-class _Event(msgspec.Struct):
+class Event(msgspec.Struct):
+    """The part of an event that says which message it is."""
+
     content: _Content
+
+    @property
+    def number(self) -> int | None:
+        """The message's number; None for an event that is no message of this load."""
+        text = self.content.ciphertext[:NUMBER_DIGITS]
+        return int(text) if text.isdigit() else None
 
 
 class _Timeline(msgspec.Struct):
-    events: list[_Event] = []
+    events: list[Event] = []
     limited: bool = False
 
 
@@ -57,19 +59,12 @@ class Sync(msgspec.Struct):
     rooms: _Rooms = msgspec.field(default_factory=_Rooms)
 
 
-@dataclass
-class Pair:
-    """Two people and their room; `since` is how far the receiver has read."""
-
-    room: str
-    sender_token: str
-    receiver_token: str
-    since: str
-
-
 @dataclass(frozen=True)
 class Measured:
-    """One round: times in milliseconds, `cpu_ms` for each message delivered while the clock ran."""
+    """One round: times in milliseconds, `cpu_ms` for each message that reached all of its listeners.
+
+    `delivered` counts each listener of a message; `per_second` counts messages.
+    """
 
     delivered: int
     per_second: float
@@ -82,10 +77,10 @@ class Measured:
 
 @dataclass
 class Load:
-    """A load that can be run again and again on the same pairs; messages are numbered through."""
+    """A load that can be run again and again on the same chats; messages are numbered through."""
 
     port: int
-    pairs: list[Pair]
+    chats: list[Chat]
     inflight: int
     drain_seconds: float = 10.0
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
@@ -94,8 +89,13 @@ class Load:
         """Load the server for `warm` seconds unmeasured, then for `seconds`; then stop and wait for the rest."""
         traffic = _Traffic(self, self._numbers)
         async with asyncio.TaskGroup() as group:
-            receivers = [group.create_task(traffic.receive(pair)) for pair in self.pairs]
-            senders = [group.create_task(traffic.send(pair)) for pair in self.pairs for _ in range(self.inflight)]
+            receivers = [group.create_task(receive(self.port, inbox)) for inbox in traffic.inboxes]
+            senders = [
+                group.create_task(traffic.send(chat, token))
+                for chat in self.chats
+                for token in chat.sender_tokens
+                for _ in range(self.inflight)
+            ]
             await asyncio.sleep(warm)
             since, cpu, clock = len(traffic.latencies), cpu_ms(), time.perf_counter()
             await asyncio.sleep(seconds)
@@ -103,89 +103,119 @@ class Load:
             cpu, elapsed = cpu_ms() - cpu, time.perf_counter() - clock
             traffic.stopping = True
             await asyncio.gather(*senders)
-            await traffic.drained()
+            await traffic.drained(self.drain_seconds)
             for receiver in receivers:
                 receiver.cancel()
-        if len(latencies) < 2:
-            raise RefusedError(f"only {len(latencies)} messages arrived in {seconds} s")
-        percentiles = quantiles(latencies, n=100, method="inclusive")
-        return Measured(
-            delivered=len(latencies),
-            per_second=len(latencies) / elapsed,
-            cpu_ms=cpu / len(latencies),
-            p50_ms=percentiles[49] * 1000,
-            p99_ms=percentiles[98] * 1000,
-            lost=len(traffic.accepted - traffic.delivered),
-            duplicated=traffic.duplicated,
-        )
+        return traffic.measured(latencies, cpu, elapsed)
 
 
 @dataclass
-class _Traffic:
-    load: Load
-    numbers: itertools.count[int]
-    stopping: bool = False
-    started: dict[int, float] = field(default_factory=dict)
-    accepted: set[int] = field(default_factory=set)
-    delivered: set[int] = field(default_factory=set)
-    latencies: list[float] = field(default_factory=list)
+class Inbox:
+    """What one listener has got of a chat's messages.
+
+    `arrived` is told of each number and when it came; it answers False for one that was never sent in this run.
+    """
+
+    chat: Chat
+    listener: Listener
+    arrived: Callable[[int, float], bool]
+    news: asyncio.Event
+    numbers: set[int] = field(default_factory=set)
     duplicated: int = 0
-    arrival: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def send(self, pair: Pair) -> None:
-        """One of the sends that a pair keeps in flight."""
-        connection = await Connection.open(self.load.port)
-        room = quoted(pair.room)
-        while not self.stopping:
-            number = next(self.numbers)
-            path = f"{CLIENT}/rooms/{room}/send/m.room.encrypted/bench-{number}"
-            message = request("PUT", path, pair.sender_token, megolm_like(number))
-            self.started[number] = time.perf_counter()
-            answer = await connection.request(message)
-            if answer.status != 200:
-                raise RefusedError(f"PUT {path}: {answer.status} {answer.body.decode(errors='replace')}")
-            self.accepted.add(number)
-        connection.close()
-
-    async def receive(self, pair: Pair) -> None:
-        """The receiver's long poll, from the token where it stopped last."""
-        connection = await Connection.open(self.load.port)
-        decoder = msgspec.json.Decoder(Sync)
-        try:
-            while True:
-                path = f"{CLIENT}/sync?since={quoted(pair.since)}&timeout=30000&filter={FILTER}"
-                answer = await connection.request(request("GET", path, pair.receiver_token))
-                if answer.status != 200:
-                    raise RefusedError(f"GET {path}: {answer.status} {answer.body.decode(errors='replace')}")
-                self._arrived(pair, decoder.decode(answer.body))
-        finally:
-            connection.close()
-
-    def _arrived(self, pair: Pair, sync: Sync) -> None:
+    def take(self, sync: Sync) -> None:
+        """Note the messages of one sync answer; raises RefusedError if it left some out."""
         now = time.perf_counter()
-        pair.since = sync.next_batch
-        self.arrival.set()
-        if (room := sync.rooms.join.get(pair.room)) is None:
+        self.listener.since = sync.next_batch
+        self.news.set()
+        if (room := sync.rooms.join.get(self.chat.room)) is None:
             return
         if room.timeline.limited:
             raise RefusedError("a sync left messages out (limited): the receiver is more than 100 behind")
         for event in room.timeline.events:
-            if not event.content.ciphertext:
+            if (number := event.number) is None:
                 continue
-            number = int(event.content.ciphertext[:NUMBER_DIGITS])
-            if (start := self.started.get(number)) is None or number in self.delivered:
+            if number in self.numbers or not self.arrived(number, now):
                 self.duplicated += 1
             else:
-                self.delivered.add(number)
-                self.latencies.append(now - start)
+                self.numbers.add(number)
 
-    async def drained(self) -> None:
+
+async def receive(port: int, inbox: Inbox) -> None:
+    """A listener's long poll, from the token where it stopped last, until cancelled."""
+    connection = await Connection.open(port)
+    decoder = msgspec.json.Decoder(Sync)
+    try:
+        while True:
+            path = f"{CLIENT}/sync?since={quoted(inbox.listener.since)}&timeout=30000&filter={FILTER}"
+            answer = await connection.request(request("GET", path, inbox.listener.token))
+            if answer.status != 200:
+                raise RefusedError(f"GET {path}: {answer.status} {answer.body.decode(errors='replace')}")
+            inbox.take(decoder.decode(answer.body))
+    finally:
+        connection.close()
+
+
+class _Traffic:
+    """One run: what was started, accepted and delivered."""
+
+    def __init__(self, load: Load, numbers: itertools.count[int]) -> None:
+        self.port = load.port
+        self.stopping = False
+        self.latencies: list[float] = []
+        self._numbers = numbers
+        self._started: dict[int, float] = {}
+        self._accepted: dict[str, set[int]] = {chat.room: set() for chat in load.chats}
+        self._news = asyncio.Event()
+        self.inboxes = [Inbox(chat, one, self._arrived, self._news) for chat in load.chats for one in chat.listeners]
+
+    async def send(self, chat: Chat, token: str) -> None:
+        """One of the sends that a sender keeps in flight."""
+        connection = await Connection.open(self.port)
+        room, accepted = quoted(chat.room), self._accepted[chat.room]
+        while not self.stopping:
+            number = next(self._numbers)
+            path = f"{CLIENT}/rooms/{room}/send/m.room.encrypted/bench-{number}"
+            message = request("PUT", path, token, megolm_like(number))
+            self._started[number] = time.perf_counter()
+            answer = await connection.request(message)
+            if answer.status != 200:
+                raise RefusedError(f"PUT {path}: {answer.status} {answer.body.decode(errors='replace')}")
+            accepted.add(number)
+        connection.close()
+
+    def _arrived(self, number: int, when: float) -> bool:
+        start = self._started.get(number)
+        if start is not None:
+            self.latencies.append(when - start)
+        return start is not None
+
+    def _missing(self) -> int:
+        return sum(len(self._accepted[inbox.chat.room] - inbox.numbers) for inbox in self.inboxes)
+
+    async def drained(self, seconds: float) -> None:
         """Wait until everything accepted has arrived, but not for ever."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.load.drain_seconds):
-                while self.accepted - self.delivered:
-                    self.arrival.clear()
-                    await self.arrival.wait()
+            async with asyncio.timeout(seconds):
+                while self._missing():
+                    self._news.clear()
+                    await self._news.wait()
+
+    def measured(self, latencies: list[float], cpu: float, elapsed: float) -> Measured:
+        """The figures of the deliveries within the measured time."""
+        if len(latencies) < 2:
+            raise RefusedError(f"only {len(latencies)} messages arrived in {elapsed:.1f} s")
+        messages = len(latencies) * len(self._accepted) / len(self.inboxes)
+        percentiles = quantiles(latencies, n=100, method="inclusive")
+        return Measured(
+            delivered=len(latencies),
+            per_second=messages / elapsed,
+            cpu_ms=cpu / messages,
+            p50_ms=percentiles[49] * 1000,
+            p99_ms=percentiles[98] * 1000,
+            lost=self._missing(),
+            duplicated=sum(inbox.duplicated for inbox in self.inboxes),
+        )
 
 
 def megolm_like(number: int) -> bytes:
@@ -196,62 +226,3 @@ def megolm_like(number: int) -> bytes:
         b'"sender_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",'
         b'"session_id":"BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB"}' % ciphertext.encode()
     )
-
-
-def floor_pairs(count: int) -> list[Pair]:
-    """Pairs on the floor, which knows no accounts: a receiver's token names its room."""
-    return [Pair(f"!{n}:floor", "sender", f"!{n}:floor", "0") for n in range(count)]
-
-
-async def make_pairs(port: int, count: int) -> list[Pair]:
-    """Two accounts and a private encrypted room for each pair, the receiver joined and synced once."""
-    return await _spread(port, [f"pair{n}" for n in range(count)], _make_pair)
-
-
-async def make_accounts(port: int, count: int) -> None:
-    """Accounts that do nothing but exist."""
-    await _spread(port, [f"idle{n}" for n in range(count)], register)
-
-
-async def register(connection: Connection, name: str) -> dict[str, str]:
-    """Sign up and return `{user_id, access_token, device_id}`."""
-    content = {"username": name, "password": PASSWORD, "auth": {"type": "m.login.dummy"}}
-    account: dict[str, str] = await connection.call("POST", f"{CLIENT}/register", content=content)
-    return account
-
-
-async def _make_pair(connection: Connection, name: str) -> Pair:
-    sender, receiver = await register(connection, f"{name}-sender"), await register(connection, f"{name}-rcv")
-    encryption = {"type": "m.room.encryption", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
-    room = await connection.call(
-        "POST",
-        f"{CLIENT}/createRoom",
-        sender["access_token"],
-        {
-            "preset": "private_chat",
-            "is_direct": True,
-            "invite": [receiver["user_id"]],
-            "initial_state": [{"state_key": "", **encryption}],
-        },
-    )
-    token = receiver["access_token"]
-    await connection.call("POST", f"{CLIENT}/join/{quoted(room['room_id'])}", token, {})
-    first = await connection.call("GET", f"{CLIENT}/sync?timeout=0&filter={FILTER}", token)
-    return Pair(room["room_id"], sender["access_token"], token, first["next_batch"])
-
-
-async def _spread(port: int, names: list[str], make: Callable[[Connection, str], Awaitable[T]]) -> list[T]:
-    """Call `make` for each name over a few connections at once; results in the order of the names."""
-    waiting = iter(enumerate(names))
-    made: dict[int, T] = {}
-
-    async def work() -> None:
-        connection = await Connection.open(port)
-        for index, name in waiting:
-            made[index] = await make(connection, name)
-        connection.close()
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(SETUP_CONNECTIONS):
-            group.create_task(work())
-    return [made[index] for index in range(len(names))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 
+from bench.databases import SQLITE, Database
+
 READY_WITHIN = 20.0
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 
@@ -20,25 +23,30 @@ TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 class Server:
     """A server process (and its children) on a port of its own, killed on leaving the context."""
 
-    def __init__(self, name: str, directory: Path) -> None:
+    def __init__(self, name: str, directory: Path, database: Database = SQLITE) -> None:
         self.name = name
         self.port = free_port()
-        self._directory = directory / name
+        self.data = directory / name
+        self._database = database
         self._process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
         """The command line of this server."""
         if self.name == "floor":
-            return [sys.executable, "-m", "bench.floor", str(self._directory), str(self.port)]
+            return [sys.executable, "-m", "bench.floor", str(self.data), str(self.port)]
         paraph = str(Path(sys.executable).with_name("paraph"))
-        return [paraph, "serve", "--data", str(self._directory), "--port", str(self.port)]
+        return [paraph, "serve", "--data", str(self.data), "--port", str(self.port)]
+
+    def environment(self) -> dict[str, str]:
+        """Anyone may sign up, and nobody is told to slow down."""
+        settings = {"registration": "open", "rate_limits": "off", "database": self._database.setting}
+        return {**os.environ, **{f"PARAPH_{name.upper()}": value for name, value in settings.items()}}
 
     def __enter__(self) -> Server:
-        self._directory.mkdir(parents=True)
-        environment = {**os.environ, "PARAPH_REGISTRATION": "open", "PARAPH_RATE_LIMITS": "off"}
+        self.data.mkdir(parents=True, exist_ok=True)
         with self._log().open("wb") as log:
             self._process = subprocess.Popen(
-                self.command(), env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                self.command(), env=self.environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
         self._wait_until_ready()
         return self
@@ -50,28 +58,23 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """The server's first process."""
+        assert self._process is not None
+        return self._process.pid
+
     def cpu_ms(self) -> float:
-        """Processor time, user and system, that the whole process tree has used so far."""
-        return sum(cpu_ticks(pid) for pid in self._tree()) * TICK_MS
+        """Processor time, user and system, that the process tree and its database's have used so far."""
+        return sum(cpu_ticks(pid) for pid in tree([self.pid, *self._database.pids])) * TICK_MS
 
     def rss_mb(self) -> float:
-        """Resident memory of the whole process tree in megabytes (10^6 bytes)."""
-        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._tree())
+        """Resident memory of the server's process tree in megabytes (10^6 bytes), without a database server's."""
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in tree([self.pid]))
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
-    def _tree(self) -> list[int]:
-        assert self._process is not None
-        children = defaultdict(list)
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and (fields := stat_fields(int(entry.name))):
-                children[int(fields[1])].append(int(entry.name))
-        tree = [self._process.pid]
-        for pid in tree:
-            tree.extend(children[pid])
-        return tree
-
     def _log(self) -> Path:
-        return self._directory.with_name(f"{self.name}.log")
+        return self.data.with_name(f"{self.name}.log")
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
@@ -81,6 +84,18 @@ class Server:
                 log = self._log().read_text(errors="replace")[-4000:]
                 raise SystemExit(f"{self.name} did not start\n{log}")
             time.sleep(0.02)
+
+
+def tree(roots: list[int]) -> list[int]:
+    """These processes and all their descendants."""
+    children = defaultdict(list)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := stat_fields(int(entry.name))):
+            children[int(fields[1])].append(int(entry.name))
+    found = list(roots)
+    for pid in found:
+        found.extend(children[pid])
+    return found
 
 
 def stat_fields(pid: int) -> list[str]:
@@ -102,6 +117,13 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def raise_file_limit() -> int:
+    """As many open files as the system allows, for this process and the servers it starts; returns how many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard if hard != resource.RLIM_INFINITY else 1 << 20
 
 
 def answers(port: int) -> bool:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from bench.floor import Floor, Row
-from bench.load import Load, Measured, floor_pairs
 
+from bench.floor import Floor, Row
+from bench.load import Load, Measured
+from bench.people import floor_chats
 from tests.support.server import free_port
 
 pytestmark = pytest.mark.slow
@@ -67,7 +68,7 @@ async def serving(app: Floor) -> AsyncIterator[int]:
 async def measured(app: Floor) -> Measured:
     """What half a second of a small load on this app shows."""
     async with serving(app) as port:
-        load = Load(port, floor_pairs(3), 2, drain_seconds=0.5)
+        load = Load(port, floor_chats(3), 2, drain_seconds=0.5)
         return await load.run(0.1, 0.5, lambda: time.process_time() * 1000)
 
 
