@@ -77,3 +77,14 @@ def test_bad_keys_are_refused() -> None:
     vkey = WITNESS.verifier.vkey
     with pytest.raises(MalformedKey):
         CosignatureVerifier.from_vkey(vkey.replace(WITNESS.verifier.key_id.hex(), "0" * 8))
+
+
+def test_private_keys_round_trip() -> None:
+    """The text of a private key reads back as the same key, and no other text does."""
+    made = CosignatureSigner.generate("witness.example/w2")
+    assert CosignatureSigner.from_skey(made.skey) == made
+    vkey, skey = WITNESS.verifier.vkey, WITNESS.skey
+    plain = note.Signer(WITNESS.name, WITNESS.seed).skey
+    for text in (vkey, plain, skey + "\n", skey.replace(WITNESS.verifier.key_id.hex(), "0" * 8), skey[:-4], ""):
+        with pytest.raises(MalformedKey):
+            CosignatureSigner.from_skey(text)

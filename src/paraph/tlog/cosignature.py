@@ -78,10 +78,30 @@ class CosignatureSigner:
         note.check_name(self.name)
         object.__setattr__(self, "_key", note.load_private_key(self.seed))
 
+    @classmethod
+    def generate(cls, name: str) -> "CosignatureSigner":
+        """Make a new key from the system's randomness."""
+        return cls(name, Ed25519PrivateKey.generate().private_bytes_raw())
+
+    @classmethod
+    def from_skey(cls, skey: str) -> "CosignatureSigner":
+        """Read a text `PRIVATE+KEY+<name>+<hex key id>+<base64(0x04 || seed)>`. Raises MalformedKey."""
+        if not skey.startswith(note.SECRET):
+            raise note.MalformedKey(f"expected a private key to begin with {note.SECRET}")
+        signer = cls(*note.parse_key(skey.removeprefix(note.SECRET), COSIGNATURE_V1))
+        if signer.skey != skey:
+            raise note.MalformedKey(f"expected a private key with the key id {signer.verifier.key_id.hex()}")
+        return signer
+
     @property
     def verifier(self) -> CosignatureVerifier:
         """The public half."""
         return CosignatureVerifier(self.name, self._key.public_key().public_bytes_raw())
+
+    @property
+    def skey(self) -> str:
+        """Text of the private key; a secret."""
+        return note.SECRET + note.format_key(self.name, self.verifier.key_id, COSIGNATURE_V1, self.seed)
 
     def cosign(self, text: str, time: int) -> note.Signature:
         """Cosign a checkpoint's note text at a time in seconds since 1970. Raises NoteError for an impossible time."""

@@ -27,7 +27,8 @@ MAX_SIGNATURES = 64
 MAX_NOTE = 1_000_000
 """Bytes in the longest note accepted, as in Go's note package."""
 _LINE = "\u2014 "
-_SECRET = "PRIVATE+KEY+"  # noqa: S105 -- the form's fixed prefix, not a secret
+SECRET = "PRIVATE+KEY+"  # noqa: S105 -- the form's fixed prefix, not a secret
+"""What the text of a private key begins with."""
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
@@ -218,9 +219,9 @@ class Signer:
     @classmethod
     def from_skey(cls, skey: str) -> "Signer":
         """Read a skey text `PRIVATE+KEY+<name>+<hex key id>+<base64(type || seed)>`. Raises MalformedKey."""
-        if not skey.startswith(_SECRET):
+        if not skey.startswith(SECRET):
             raise MalformedKey("expected a private key to begin with PRIVATE+KEY+")
-        signer = cls(*parse_key(skey.removeprefix(_SECRET), ED25519))
+        signer = cls(*parse_key(skey.removeprefix(SECRET), ED25519))
         if signer.skey != skey:
             raise MalformedKey(f"expected a private key with the key id {signer.key_id.hex()}")
         return signer
@@ -243,7 +244,7 @@ class Signer:
     @property
     def skey(self) -> str:
         """Text of the private key; a secret."""
-        return _SECRET + format_key(self.name, self.key_id, ED25519, self.seed)
+        return SECRET + format_key(self.name, self.key_id, ED25519, self.seed)
 
     def sign(self, text: bytes) -> bytes:
         """Sign the text: 64 bytes."""
