@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from paraph.server.storage import Database, Transaction
+from paraph.server.storage import Announcement, Database, QueueFull, StorageError, Transaction, batches
 from paraph.server.storage.migrations import Migration, MigrationError, migrate
 
 CREATE = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)"
@@ -114,6 +114,135 @@ class DatabaseContract:
         assert await other == 2
         with pytest.raises(asyncio.CancelledError):
             await task
+
+    async def test_a_function_that_refuses_costs_its_neighbours_nothing(self, notes: Database) -> None:
+        """Whoever raises before it has written anything makes nobody's function run again."""
+        runs: list[int] = []
+
+        def write(tx: Transaction, number: int) -> None:
+            runs.append(number)
+            if number % 2:
+                raise Refused
+            add(tx, number)
+
+        await asyncio.gather(*(notes.write(lambda tx, n=n: write(tx, n)) for n in range(6)), return_exceptions=True)
+        assert runs == list(range(6))
+        assert await notes.read(count) == 3
+
+    async def test_values_come_back_as_they_went_in(self, database: Database) -> None:
+        """Text, bytes, numbers and nothing survive unchanged; so do the sum of big numbers and the answer of EXISTS."""
+        binary = {"sqlite": "BLOB", "postgresql": "BYTEA"}[database.dialect]
+        real = {"sqlite": "REAL", "postgresql": "DOUBLE PRECISION"}[database.dialect]
+        table = f"CREATE TABLE kept (id BIGINT PRIMARY KEY, text TEXT, data {binary}, number BIGINT, share {real})"
+        values = [
+            {
+                "id": 1,
+                "text": "ß %s :no ''\"\\ \U0001f600",
+                "data": bytes(range(256)),
+                "number": 2**63 - 1,
+                "share": 0.1,
+            },
+            {"id": 2, "text": "", "data": b"", "number": -(2**63), "share": -1e300},
+            {"id": 3, "text": None, "data": None, "number": None, "share": None},
+            {"id": 4, "text": "x" * 100_000, "data": b"\0" * 100_000, "number": True, "share": 2.0},
+        ]
+        await database.write(lambda tx: tx.run(table))
+        insert = "INSERT INTO kept (id, text, data, number, share) VALUES (:id, :text, :data, :number, :share)"
+        await database.write(lambda tx: tx.run_many(insert, values))
+        rows = await database.read(lambda tx: tx.rows("SELECT id, text, data, number, share FROM kept ORDER BY id"))
+        assert rows == [tuple(value[name] for name in ("id", "text", "data", "number", "share")) for value in values]
+        asked = "SELECT SUM(number), COUNT(*), EXISTS (SELECT 1 FROM kept WHERE id = :id), MAX(text) FROM kept"
+        for number, found in ((4, 1), (5, 0)):
+            row = await database.read(lambda tx, number=number: tx.row(asked, {"id": number}))
+            assert row == (0, 4, found, values[0]["text"])
+
+    async def test_a_write_learns_how_many_rows_it_changed(self, notes: Database) -> None:
+        """Conflicts that change nothing count nothing; RETURNING gives rows."""
+
+        def write(tx: Transaction) -> tuple[int, int, int, int, list[tuple[object, ...]]]:
+            tx.run_many(ADD, [{"id": n, "text": str(n)} for n in range(300)])
+            again = tx.run(f"{ADD} ON CONFLICT DO NOTHING", {"id": 1, "text": "other"})
+            fresh = tx.run(f"{ADD} ON CONFLICT DO NOTHING", {"id": 300, "text": "300"})
+            changed = tx.run("UPDATE note SET text = text || '!' WHERE id < :below", {"below": 7})
+            gone = tx.run("DELETE FROM note WHERE id >= :least", {"least": 10})
+            return again, fresh, changed, gone, tx.rows(f"{ADD} RETURNING id, text", {"id": 11, "text": "11"})
+
+        assert await notes.write(write) == (0, 1, 7, 291, [(11, "11")])
+        assert await notes.read(count) == 11
+
+    async def test_announcements_are_heard_in_order_once_durable(self, notes: Database) -> None:
+        """Listeners of a topic hear what durable writes announced, in order, before the writer resumes."""
+        heard: list[Announcement] = []
+        notes.listen("room", heard.append)
+
+        def announce(tx: Transaction, number: int) -> None:
+            add(tx, number)
+            tx.announce("room", f"{number}: \0 ß")
+            tx.announce("elsewhere", "not listened to")
+            tx.after_commit(lambda: heard.append(Announcement("callback", str(number), local=True)))
+            assert not heard
+            if number == 1:
+                raise Refused
+
+        await asyncio.gather(*(notes.write(lambda tx, n=n: announce(tx, n)) for n in range(3)), return_exceptions=True)
+        assert heard == [
+            Announcement("room", "0: \0 ß", local=True),
+            Announcement("callback", "0", local=True),
+            Announcement("room", "2: \0 ß", local=True),
+            Announcement("callback", "2", local=True),
+        ]
+        assert notes.lag < 60
+
+    async def test_a_callback_that_fails_is_reported_and_the_others_run(self, notes: Database) -> None:
+        """What is durable stays acknowledged, whatever goes wrong in memory afterwards."""
+        reported: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+        seen: list[str] = []
+
+        def write(tx: Transaction) -> str:
+            tx.after_commit(lambda: 1 // 0)
+            tx.after_commit(lambda: seen.append("second"))
+            return "kept"
+
+        assert await notes.write(write) == "kept"
+        assert seen == ["second"]
+        assert [type(context["exception"]) for context in reported] == [ZeroDivisionError]
+
+    async def test_a_failing_read_leaves_the_next_one_alone(self, notes: Database) -> None:
+        """Neither an exception nor a refused statement of one read shows in another."""
+
+        def refuse(tx: Transaction) -> None:
+            count(tx)
+            raise Refused
+
+        with pytest.raises(Refused):
+            await notes.read(refuse)
+        with pytest.raises(Exception, match="nowhere"):
+            await notes.read(lambda tx: (count(tx), tx.rows("SELECT 1 FROM nowhere")))
+        with pytest.raises(Exception, match="nowhere"):
+            await notes.read(lambda tx: tx.rows("SELECT 1 FROM nowhere"))
+        with pytest.raises(Exception, match=r"read.?only"):
+            await notes.read(lambda tx: add(tx, 1))
+        with pytest.raises(StorageError):
+            await notes.read(lambda tx: tx.next_position())
+        assert await notes.read(count) == 0
+
+    async def test_a_full_queue_is_refused_at_once(self, notes: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Beyond the bound a write is not taken; the ones inside it all go through."""
+        monkeypatch.setattr(batches, "MAX_QUEUED", 3)
+        tasks = [asyncio.create_task(notes.write(lambda tx, n=n: add(tx, n))) for n in range(5)]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [isinstance(result, QueueFull) for result in results] == [False, False, False, True, True]
+        assert await notes.read(count) == 3
+
+    async def test_closing_finishes_what_is_queued_and_takes_no_more(self, notes: Database) -> None:
+        """Whoever was accepted is served; later ones are told."""
+        last = asyncio.create_task(notes.write(lambda tx: add(tx, 1)))
+        await asyncio.sleep(0)
+        await notes.close()
+        assert await last == 1
+        with pytest.raises(StorageError, match="closed"):
+            await notes.write(lambda tx: add(tx, 2))
 
     async def test_migrations_apply_once_and_notice_edits(self, database: Database) -> None:
         """A second start applies nothing; an edited file, or a database from the future, is refused."""

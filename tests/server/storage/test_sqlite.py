@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from paraph.server.storage import DatabaseBusy, QueueFull, StorageError, batches
+from paraph.server.storage import DatabaseBusy
 from paraph.server.storage.sqlite import SqliteDatabase
-from tests.server.storage.contract import CREATE, DatabaseContract, add, count
+from tests.server.storage.contract import CREATE, DatabaseContract, add
 
 
 @pytest.fixture
@@ -52,16 +52,6 @@ async def test_writes_that_arrive_together_share_a_commit(database: SqliteDataba
     assert 1 <= commits <= 3
 
 
-async def test_a_full_queue_is_refused_at_once(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the bound a write is not taken; the ones inside it all go through."""
-    monkeypatch.setattr(batches, "MAX_QUEUED", 3)
-    await database.write(lambda tx: tx.run(CREATE))
-    tasks = [asyncio.create_task(database.write(lambda tx, n=n: add(tx, n))) for n in range(5)]
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [isinstance(result, QueueFull) for result in results] == [False, False, False, True, True]
-    assert await database.read(count) == 3
-
-
 async def test_a_full_disk_fails_the_batch_and_the_next_one_works(database: SqliteDatabase) -> None:
     """When the disk is full nobody is told that something was kept; with room again, work goes on."""
     await database.write(lambda tx: tx.run("CREATE TABLE blob (data BLOB)"))
@@ -79,15 +69,3 @@ async def test_a_full_disk_fails_the_batch_and_the_next_one_works(database: Sqli
     assert rows == (len(kept),)
     database._writer.execute("PRAGMA max_page_count = 100000")
     await database.write(lambda tx: tx.run(insert, {"size": 10}))
-
-
-async def test_a_closed_database_takes_no_writes(tmp_path: Path) -> None:
-    """Closing finishes what was queued and refuses the rest."""
-    database = SqliteDatabase(tmp_path / "paraph.db")
-    await database.write(lambda tx: tx.run(CREATE))
-    last = asyncio.create_task(database.write(lambda tx: add(tx, 1)))
-    await asyncio.sleep(0)
-    await database.close()
-    assert await last == 1
-    with pytest.raises(StorageError, match="closed"):
-        await database.write(lambda tx: add(tx, 2))

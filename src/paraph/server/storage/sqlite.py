@@ -112,6 +112,8 @@ class SqliteDatabase(GroupCommit):
 
     async def close(self) -> None:
         """Commit what is queued, then close both connections and release the file."""
+        if self._closed:
+            return
         await self._finish()
         self._committer.shutdown()
         self._reader.close()

@@ -80,6 +80,8 @@ class PostgresqlDatabase(GroupCommit):
 
     async def close(self) -> None:
         """Commit what is queued, then hang up."""
+        if self._closed:
+            return
         await self._finish()
         await self._watch.close()
         if self._restoring is not None:
