@@ -71,7 +71,7 @@ class Server:
             self.database,
             self.accounts,
             system_time,
-            notify=lambda people: self.messenger.devices_changed(people),
+            notify=lambda people, position: self.messenger.devices_changed(people, position),
             shares_room=lambda tx, user_id: self.messenger.shares_room(tx, user_id),
             partners=PartnerKeys(settings.server_name, system_time),
         )

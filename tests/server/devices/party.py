@@ -169,7 +169,7 @@ class Home:
             inner.database,
             inner.accounts,
             inner.clock,
-            notify=lambda users: self.woken.append(set(users)),
+            notify=lambda users, _position: self.woken.append(set(users)),
             shares_room=self.shares_room,
             partners=self.grants,
         )

@@ -279,7 +279,7 @@ async def test_to_device_messages_wake_and_are_acknowledged(home: House) -> None
     def queue(tx: Any) -> None:
         position = tx.next_position()
         home.devices.queued[author.user_id, "A"] = [(position, {"type": "m.room_key", "sender": "@x:y", "content": {}})]
-        tx.after_commit(lambda: home.messenger.devices_changed([author.user_id]))
+        tx.after_commit(lambda: home.messenger.devices_changed([author.user_id], position))
 
     await home.messenger.core.database.write(queue)
     assert [event["type"] for event in (await waiting)["to_device"]["events"]] == ["m.room_key"]

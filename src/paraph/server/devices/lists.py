@@ -2,38 +2,45 @@
 
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from paraph.server.accounts.recent import Recent
 from paraph.server.devices import list_store
-from paraph.server.storage import Transaction
+from paraph.server.storage import Announcement, Database, Transaction
 
-Notify = Callable[[Iterable[str]], None]
+Notify = Callable[[Iterable[str], int], None]
+"""(user ids, position): their syncs have something new as of this position, which is durable."""
 SharesRoom = Callable[[Transaction, str], set[str]]
 
 MAX_REMEMBERED = 100_000
+_CHANGED, _NOTICE = "devices.changed", "devices.notice"
+_changed = msgspec.json.Decoder(tuple[int, list[str]])
+_noticed = msgspec.json.Decoder(tuple[int, str])
 
 
 class DeviceLists:
-    """`shares_room(tx, user)` tells who shares a room with a person; `notify(users)` wakes their syncs."""
+    """`shares_room(tx, user)` tells who shares a room with a person; `notify(users, position)` wakes their syncs."""
 
-    def __init__(self, notify: Notify, shares_room: SharesRoom) -> None:
+    def __init__(self, database: Database, notify: Notify, shares_room: SharesRoom) -> None:
         self._notify = notify
         self._shares_room = shares_room
         self._newest_change: int | None = None
         self._newest_notice: Recent[str, int] = Recent(MAX_REMEMBERED)
+        database.listen(_CHANGED, self._heard_change)
+        database.listen(_NOTICE, self._heard_notice)
 
     def note_changed(self, tx: Transaction, user_id: str) -> None:
         """The devices or identity of a person changed: everybody who shares a room with them looks again."""
         position = tx.next_position()
         list_store.put_change(tx, user_id, position)
         told = self._shares_room(tx, user_id) | {user_id}
+        tx.announce(_CHANGED, msgspec.json.encode((position, sorted(told))).decode())
 
-        def after() -> None:
-            # Not known yet: the first sync will read it.
-            if self._newest_change is not None:
-                self._newest_change = max(self._newest_change, position)
-            self._notify(told)
-
-        tx.after_commit(after)
+    def _heard_change(self, announcement: Announcement) -> None:
+        position, told = _changed.decode(announcement.payload)
+        if self._newest_change is not None:  # otherwise the first sync will read it
+            self._newest_change = max(self._newest_change, position)
+        self._notify(told, position)
 
     def note_shared(self, tx: Transaction, user_id: str, other: str) -> None:
         """`user_id` alone is to look at the devices of `other` (they met in a room, or `other` is a partner)."""
@@ -46,14 +53,14 @@ class DeviceLists:
     def _note(self, tx: Transaction, user_id: str, other: str, *, parted: bool) -> None:
         position = tx.next_position()
         list_store.put_notice(tx, user_id, other, parted, position)
+        tx.announce(_NOTICE, msgspec.json.encode((position, user_id)).decode())
 
-        def after() -> None:
-            known = self._newest_notice.get(user_id)
-            if known is not None:
-                self._newest_notice.put(user_id, max(known, position))
-            self._notify((user_id,))
-
-        tx.after_commit(after)
+    def _heard_notice(self, announcement: Announcement) -> None:
+        position, user_id = _noticed.decode(announcement.payload)
+        known = self._newest_notice.get(user_id)
+        if known is not None:
+            self._newest_notice.put(user_id, max(known, position))
+        self._notify((user_id,), position)
 
     def on_membership(self, tx: Transaction, user_id: str, members: Iterable[str], membership: str) -> None:
         """A person's membership in a room of these (other) members became `membership`.

@@ -10,7 +10,7 @@ from paraph.server.devices import checks, store
 from paraph.server.devices.errors import invalid
 from paraph.server.devices.lists import Notify
 from paraph.server.devices.model import KeyCounts
-from paraph.server.storage import Transaction
+from paraph.server.storage import Announcement, Database, Transaction
 
 MAX_STORED = 200
 """Unclaimed one-time keys of one device and algorithm."""
@@ -18,14 +18,17 @@ MAX_UPLOADED = 200
 """Keys in one upload: each costs a signature check."""
 KEEP_CLAIMED = 200
 MAX_REMEMBERED = 100_000
+_COUNTS = "devices.counts"
+_counts = msgspec.json.Decoder(tuple[int, str, str])
 
 
 class OneTimeKeys:
-    """The one-time and fallback keys of people's and partners' devices; `notify(users)` wakes their syncs."""
+    """The one-time and fallback keys of people's and partners' devices; `notify(users, position)` wakes their syncs."""
 
-    def __init__(self, notify: Notify) -> None:
+    def __init__(self, database: Database, notify: Notify) -> None:
         self._notify = notify
         self._counts: Recent[tuple[str, str], KeyCounts] = Recent(MAX_REMEMBERED)
+        database.listen(_COUNTS, self._heard)
 
     def upload(
         self,
@@ -90,13 +93,20 @@ class OneTimeKeys:
 
     def _changed(self, tx: Transaction, user_id: str, device_id: str) -> None:
         """The counts are news to the device: a position is taken, so that a sync can tell new counts from old ones."""
-        tx.next_position()
-        self.forget(tx, user_id, device_id)
-        tx.after_commit(lambda: self._notify((user_id,)))
+        self._announce(tx, tx.next_position(), user_id, device_id)
 
     def forget(self, tx: Transaction, user_id: str, device_id: str) -> None:
-        """Look at the tables again once this write is durable."""
-        tx.after_commit(lambda: self._counts.forget((user_id, device_id)))
+        """Look at the tables again once this write is durable, in every process."""
+        self._announce(tx, 0, user_id, device_id)
+
+    def _announce(self, tx: Transaction, position: int, user_id: str, device_id: str) -> None:
+        tx.announce(_COUNTS, msgspec.json.encode((position, user_id, device_id)).decode())
+
+    def _heard(self, announcement: Announcement) -> None:
+        position, user_id, device_id = _counts.decode(announcement.payload)
+        self._counts.forget((user_id, device_id))
+        if position:
+            self._notify((user_id,), position)
 
 
 def _checked(keys: Mapping[str, Any], user_id: str, device_id: str, ed25519: str) -> list[checks.OneTimeKey]:

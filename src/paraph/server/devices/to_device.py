@@ -17,7 +17,7 @@ from paraph.server.devices.errors import invalid, named, queue_full
 from paraph.server.devices.lists import Notify
 from paraph.server.devices.model import QueueEnds, Waiting
 from paraph.server.http import MatrixError, PersonPrincipal
-from paraph.server.storage import Database, Transaction
+from paraph.server.storage import Announcement, Database, Transaction
 
 MAX_CONTENT_BYTES = 65_536
 MAX_NAME = 255
@@ -28,6 +28,8 @@ MAX_WAITING_FROM_ONE = 2_000
 """Of the messages that wait for a device: one sender cannot fill the queue for everybody else."""
 REMEMBER_TRANSACTIONS_MS = 7 * 86_400_000
 MAX_REMEMBERED = 100_000
+_QUEUED = "devices.queued"
+_queued = msgspec.json.Decoder(tuple[int, list[tuple[str, str]]])
 
 Messages = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """User id -> device id or `*` -> content."""
@@ -40,7 +42,9 @@ class ToDevice:
         self._database = database
         self._clock = clock
         self._notify = notify
+        # May lag behind what other processes delivered, never behind what they queued: at worst a look in vain.
         self._ends: Recent[tuple[str, str], QueueEnds] = Recent(MAX_REMEMBERED)
+        database.listen(_QUEUED, self._arrived)
 
     async def send(self, person: PersonPrincipal, event_type: str, txn_id: str, messages: Messages) -> None:
         """Queue a person's messages, once per transaction id and type of her device.
@@ -88,7 +92,7 @@ class ToDevice:
                 queue_store.add(tx, user_id, device_id, message)
                 reached.append((user_id, device_id))
         if reached:
-            tx.after_commit(lambda: self._arrived(reached, position))
+            tx.announce(_QUEUED, msgspec.json.encode((position, reached)).decode())
 
     def _resolve(self, tx: Transaction, user_id: str, contents: Mapping[str, Mapping[str, Any]]) -> dict[str, bytes]:
         """Device id -> content, with `*` spread over the devices that are not named themselves."""
@@ -108,13 +112,15 @@ class ToDevice:
         if waiting >= MAX_WAITING or size_waiting + size > MAX_WAITING_BYTES or from_sender >= MAX_WAITING_FROM_ONE:
             raise queue_full(user_id, device_id)
 
-    def _arrived(self, reached: list[tuple[str, str]], position: int) -> None:
+    def _arrived(self, announcement: Announcement) -> None:
+        """Messages are durable, queued by this process or by another."""
+        position, reached = _queued.decode(announcement.payload)
         for device in reached:
             ends = self._ends.get(device)
             if ends is not None:  # otherwise the next look reads it
                 oldest = position if ends.oldest is None else ends.oldest
                 self._ends.put(device, QueueEnds(oldest, max(position, ends.newest or 0)))
-        self._notify({user_id for user_id, _ in reached})
+        self._notify({user_id for user_id, _ in reached}, position)
 
     def waiting(
         self, tx: Transaction, user_id: str, device_id: str, since: int, upto: int, limit: int | None = None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from paraph.protocol.errors import IdentifierError
 from paraph.protocol.identifiers import check_user_id, is_partner
+from paraph.server.http import MatrixError
 from paraph.server.messenger import events
 from paraph.server.messenger.errors import forbidden, invalid, not_found, not_joined
+from paraph.server.messenger.following import Following
 from paraph.server.messenger.model import CLOSED, MEMBER, Event, Membership
 from paraph.server.messenger.notifier import Notifier
 from paraph.server.messenger.room import Room
@@ -19,6 +21,8 @@ from paraph.server.messenger.rooms import Rooms
 from paraph.server.messenger.store import Store
 from paraph.server.messenger.views import View, Views
 from paraph.server.storage import Database, Transaction
+
+T = TypeVar("T")
 
 BeforeSend = Callable[[Transaction, str, str, str, dict[str, Any]], None]
 OnMembership = Callable[[Transaction, str, str, str], None]
@@ -61,6 +65,7 @@ class Core:
         self.rooms = Rooms(self.store)
         self.views = Views()
         self.notifier = Notifier()
+        self.following = Following(self)
         self._writing: tuple[Transaction, dict[str, RoomWrite]] | None = None
 
     def writes(self, tx: Transaction) -> dict[str, RoomWrite]:
@@ -86,6 +91,29 @@ class Core:
         if room is None or user_id not in room.joined:
             raise not_joined(user_id, room_id)
         return room
+
+    async def reach(self, position: int) -> None:
+        """Return once this process knows of everything up to `position`, if another one has got there already.
+
+        A token that another process gave out may be ahead of this one for a moment.
+        """
+        if position > self.database.position:
+            await self.database.write(lambda _tx: None)
+
+    async def look(self, fn: Callable[[Transaction], T]) -> T:
+        """As `Database.read`, but nothing is forbidden or missing only because another process wrote it just now."""
+        try:
+            return await self.database.read(fn)
+        except MatrixError as error:
+            if error.status not in (403, 404) or not self.database.lag:
+                raise
+        await self.database.write(lambda _tx: None)
+        return await self.database.read(fn)
+
+    def members_here(self, room_id: str) -> list[str]:
+        """Who of a room's members may be waiting in this process."""
+        room = self.rooms.held(room_id)
+        return self.views.joined(room_id) if room is None else list(room.joined)
 
     def publish(self, event: Event, room: Room, seen: Room | None) -> None:
         """A durable event goes into memory and wakes who can see it. `room` is the room as its write saw it."""
@@ -169,12 +197,7 @@ class RoomWrite:
         core, now = self._core, Membership(membership, event.position)
         core.store.put_membership(self._tx, user_id, event.room_id, membership, event.position)
 
-        def durable() -> None:
-            view = core.views.held(user_id)
-            if view is not None:
-                view.rooms[event.room_id] = now
-
-        self._tx.after_commit(durable)
+        self._tx.after_commit(lambda: core.views.set_membership(user_id, event.room_id, now))
         for hook in core.hooks.on_membership:
             hook(self._tx, event.room_id, user_id, membership)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from paraph.server.http import PersonPrincipal
 from paraph.server.messenger import auth
 from paraph.server.messenger.core import Core, RoomWrite
@@ -12,10 +14,13 @@ from paraph.server.messenger.errors import bad_json, forbidden, not_found
 from paraph.server.messenger.events import check_name
 from paraph.server.messenger.model import MEMBER, Profile
 from paraph.server.messenger.room import Room
-from paraph.server.storage import Transaction
+from paraph.server.storage import Announcement, Transaction
 
 Check = Callable[[Room, str, str], None]
 MAX_REASON = 1_000
+_FORGOTTEN = "messenger.forgotten"
+_forgotten = msgspec.json.Decoder(tuple[str, str, int])
+encode = msgspec.json.Encoder().encode
 
 # By the membership that follows: who may bring it about for somebody else, and whether the target is a person to check.
 _ACTIONS: dict[str, tuple[Check, str]] = {
@@ -31,6 +36,7 @@ class Memberships:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        core.database.listen(_FORGOTTEN, self._forgotten)
 
     async def join(self, person: PersonPrincipal, room_id: str, reason: str | None = None) -> None:
         """Join a room that is public or that the person is invited to; once joined, nothing happens."""
@@ -134,14 +140,16 @@ class Memberships:
             if known.membership in ("join", "invite"):
                 raise forbidden("leave the room before you forget it")
             self._core.store.forget(tx, person.user_id, room_id)
-            tx.after_commit(lambda: self._forgotten(person.user_id, room_id))
+            tx.announce(_FORGOTTEN, encode([person.user_id, room_id, known.position]).decode())
 
         await self._core.database.write(write)
 
-    def _forgotten(self, user_id: str, room_id: str) -> None:
+    def _forgotten(self, announcement: Announcement) -> None:
+        user_id, room_id, position = _forgotten.decode(announcement.payload)
         view = self._core.views.held(user_id)
-        if view is not None:
-            view.rooms.pop(room_id, None)
+        known = None if view is None else view.rooms.get(room_id)
+        if known is not None and known.position <= position:  # not if invited again since
+            self._core.views.set_membership(user_id, room_id, None)
 
     async def set_profile(self, person: PersonPrincipal, name: str, value: str | None) -> None:
         """Set `displayname` or `avatar_url`; every room that the person is joined to learns of it."""

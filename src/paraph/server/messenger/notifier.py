@@ -61,6 +61,10 @@ class Notifier:
             for waiter in self._waiters.get(user_id, ()):
                 waiter.wake()
 
+    def wake_all(self) -> None:
+        """Wake everybody who waits."""
+        self.wake(list(self._waiters))
+
     def is_waiting(self, user_id: str) -> bool:
         """Whether one of the person's devices is in a long poll."""
         return user_id in self._waiters
@@ -68,4 +72,4 @@ class Notifier:
     def stop(self) -> None:
         """Wake everybody; from now on nobody waits."""
         self.stopped = True
-        self.wake(list(self._waiters))
+        self.wake_all()

@@ -18,13 +18,14 @@ from paraph.server.messenger.errors import bad_json, forbidden, invalid, not_fou
 from paraph.server.messenger.events import check_name
 from paraph.server.messenger.model import Profile, Receipt
 from paraph.server.messenger.typing import Typing
-from paraph.server.storage import Transaction
+from paraph.server.storage import Announcement, Transaction
 
 MAX_DATA_BYTES = 65_536
 MAX_FILTER_BYTES = 16_384
 MAX_PRESENCES = 50_000
 _SERVER_DATA = frozenset({"m.fully_read", "m.push_rules"})
 _PRESENCES = ("online", "offline", "unavailable")
+_ACCOUNT_DATA, _RECEIPT = "messenger.account_data", "messenger.receipt"
 DEFAULT_TIMELINE = 20
 MAX_TIMELINE = 100
 
@@ -42,6 +43,8 @@ class _Filter(msgspec.Struct):
 
 
 _filter = msgspec.json.Decoder(_Filter)
+_account_data = msgspec.json.Decoder(tuple[str, int])
+_receipt = msgspec.json.Decoder(tuple[str, Receipt])
 
 
 def timeline_limit(definition: bytes) -> int:
@@ -64,6 +67,8 @@ class Personal:
         self._typing = typing
         self._presence: OrderedDict[str, tuple[str, str | None, int]] = OrderedDict()
         self._limits: OrderedDict[tuple[str, str], int] = OrderedDict()
+        core.database.listen(_ACCOUNT_DATA, self._data_changed)
+        core.database.listen(_RECEIPT, self._receipt_elsewhere)
 
     # Account data and tags
 
@@ -82,13 +87,14 @@ class Personal:
         position = tx.next_position()
         core.store.put_account_data(tx, user_id, room_id, kind, data, position)
 
-        def durable() -> None:
-            view = core.views.held(user_id)
-            if view is not None:
-                view.account_data_at = position
-            core.notifier.wake([user_id])
+        tx.announce(_ACCOUNT_DATA, msgspec.json.encode([user_id, position]).decode())
 
-        tx.after_commit(durable)
+    def _data_changed(self, announcement: Announcement) -> None:
+        user_id, position = _account_data.decode(announcement.payload)
+        view = self._core.views.held(user_id)
+        if view is not None:
+            view.account_data_at = max(view.account_data_at, position)
+        self._core.notifier.wake([user_id])
 
     async def data(self, person: PersonPrincipal, room_id: str, kind: str) -> bytes:
         """The person's own data of one type; raises M_NOT_FOUND."""
@@ -149,26 +155,32 @@ class Personal:
         core = self._core
         receipt = Receipt(person.user_id, kind, thread, event_id, core.clock(), tx.next_position())
         core.store.put_receipt(tx, room_id, receipt)
-        room = core.room_joined_by(tx, room_id, person.user_id)
-        told = [person.user_id] if kind == "m.read.private" else list(room.joined)
+        joined = core.room_joined_by(tx, room_id, person.user_id).joined
+        told = [person.user_id] if kind == "m.read.private" else list(joined)
+        tx.after_commit(lambda: self._received(room_id, receipt, told))
+        tx.announce(_RECEIPT, msgspec.json.encode((room_id, receipt)).decode())
 
-        def durable() -> None:
-            core.rooms.change(room_id, lambda held: held.receive(receipt))
-            core.views.touch(told, room_id, receipt.position)
-            core.notifier.wake(told)
+    def _receipt_elsewhere(self, announcement: Announcement) -> None:
+        if announcement.local:  # done already, with members that the write knew
+            return
+        room_id, receipt = _receipt.decode(announcement.payload)
+        private = receipt.type == "m.read.private"
+        self._received(room_id, receipt, [receipt.user_id] if private else self._core.members_here(room_id))
 
-        tx.after_commit(durable)
+    def _received(self, room_id: str, receipt: Receipt, told: list[str]) -> None:
+        core = self._core
+        core.rooms.change(room_id, lambda held: held.receive(receipt))
+        core.views.touch(told, room_id, receipt.position)
+        core.notifier.wake(told)
 
     async def set_typing(self, person: PersonPrincipal, room_id: str, typing: bool, seconds: float) -> None:
         """Say that the person types, for `seconds`, or no longer does."""
-        room = self._core.rooms.held(room_id)
-        if room is not None:
-            members = list(room.joined)
-        else:
-            members = await self._core.database.read(lambda tx: self._core.store.members(tx, room_id))
-        if person.user_id not in members:
-            raise forbidden(f"{person.user_id} is not joined to {room_id}")
-        self._typing.set(room_id, members, person.user_id, typing, seconds)
+
+        def write(tx: Transaction) -> None:
+            self._core.room_joined_by(tx, room_id, person.user_id)
+            self._typing.announce(tx, room_id, person.user_id, typing, seconds)
+
+        await self._core.database.write(write)
 
     # Presence
 

@@ -20,6 +20,10 @@ SELECT position, event_id, room_id, sender, device_id, type, state_key, ts, nonc
 FROM events WHERE room_id = :room_id AND position > :after AND position <= :upto
 ORDER BY position LIMIT :limit;
 
+-- name: events_between
+SELECT position, event_id, room_id, sender, device_id, type, state_key, ts, nonce, txn_id, redacted_by, json
+FROM events WHERE position > :after AND position <= :upto ORDER BY position;
+
 -- name: last_position
 SELECT position FROM events WHERE room_id = :room_id ORDER BY position DESC LIMIT 1;
 

@@ -63,7 +63,7 @@ class Reading:
                 raise not_found(f"there is no event {event_id} that you may see")
             return found
 
-        return await self._core.database.read(read)
+        return await self._core.look(read)
 
     async def messages(
         self, person: PersonPrincipal, room_id: str, backwards: bool, start: int | None, to: int | None, limit: int
@@ -76,7 +76,8 @@ class Reading:
                 return self._backwards(tx, room_id, sight, min(upto, END if start is None else start), to or 0, limit)
             return self._forwards(tx, room_id, sight, start or 0, min(upto, END if to is None else to), limit)
 
-        return await self._core.database.read(read)
+        await self._core.reach(max(start or 0, to or 0))
+        return await self._core.look(read)
 
     def _backwards(self, tx: Transaction, room_id: str, sight: Sight, start: int, to: int, limit: int) -> Page:
         fetch = self._core.store.events_backwards
@@ -105,7 +106,7 @@ class Reading:
             last = after.events[-1].position if after.events else at
             return found, before, after, store.state_at(tx, room_id, last)
 
-        return await self._core.database.read(read)
+        return await self._core.look(read)
 
     async def state(self, person: PersonPrincipal, room_id: str) -> list[Event]:
         """The room's state now, or as it was when the person left."""
@@ -114,7 +115,7 @@ class Reading:
             _, upto = self._sight(tx, room_id, person.user_id)
             return self._core.store.state_at(tx, room_id, upto)
 
-        return await self._core.database.read(read)
+        return await self._core.look(read)
 
     async def state_entry(self, person: PersonPrincipal, room_id: str, kind: str, state_key: str) -> Event:
         """One piece of state; raises M_NOT_FOUND."""
@@ -126,7 +127,7 @@ class Reading:
                 raise not_found(f"the room has no state {kind} with key {state_key!r}")
             return found
 
-        return await self._core.database.read(read)
+        return await self._core.look(read)
 
     async def members(
         self, person: PersonPrincipal, room_id: str, at: int | None, wanted: str | None, unwanted: str | None
@@ -138,7 +139,8 @@ class Reading:
             state = self._core.store.state_at(tx, room_id, upto if at is None else min(at, upto))
             return [event for event in state if event.type == MEMBER]
 
-        found = await self._core.database.read(read)
+        await self._core.reach(at or 0)
+        found = await self._core.look(read)
         kept = [(event, event.content.get("membership")) for event in found]
         return [event for event, kind in kept if wanted in (None, kind) and kind != unwanted]
 
@@ -151,7 +153,7 @@ class Reading:
                 raise forbidden("only joined members may list the members")
             return [event for event in self._core.store.state_at(tx, room_id, upto) if event.type == MEMBER]
 
-        contents = {event.state_key or "": event.content for event in await self._core.database.read(read)}
+        contents = {event.state_key or "": event.content for event in await self._core.look(read)}
         return {
             user_id: {"display_name": content.get("displayname"), "avatar_url": content.get("avatar_url")}
             for user_id, content in contents.items()

@@ -166,8 +166,11 @@ class Room:
             self.join_rule = str(event.content.get("join_rule", "invite"))
 
     def receive(self, receipt: Receipt) -> None:
-        """Take in a newer receipt."""
+        """Take in a newer receipt; one already seen changes nothing."""
         key = (receipt.user_id, receipt.type, receipt.thread_id)
+        before = self.receipts.get(key)
+        if receipt.position <= (self.receipts_from if before is None else before.position):
+            return
         self.receipts.pop(key, None)
         self.receipts[key] = receipt
         if len(self.receipts) > RECENT_RECEIPTS:

@@ -71,16 +71,35 @@ class Rooms:
         if room is None:
             if seen is None:
                 return None
-            room = self._held[event.room_id] = seen
-            self._bytes += seen.weight
+            room = seen
+            self.install(seen)
         before = room.weight
         room.apply(event)
         self._bytes += room.weight - before
         if event.state_key is not None and self._marks.get(event.room_id) == room.state_position:
             del self._marks[event.room_id]
-        if self._bytes > self._max_bytes or len(self._held) > self._max_rooms:
-            self._evict(event.room_id)
+        self._make_space()
         return room
+
+    def install(self, room: Room) -> None:
+        """Keep a room that was loaded in a view of exactly what is durable, unless it is held already."""
+        if room.room_id not in self._held:
+            self._held[room.room_id] = room
+            self._bytes += room.weight
+            self._make_space()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def clear(self) -> None:
+        """Forget every room; whoever needs one loads it again."""
+        self._held.clear()
+        self._marks.clear()
+        self._bytes = 0
+
+    def replace(self, event: Event) -> None:
+        """An event was rewritten: put its new form where it is held."""
+        self.change(event.room_id, lambda room: room.replace(event))
 
     def change(self, room_id: str, change: Callable[[Room], None]) -> None:
         """Apply another durable change (a redaction, a receipt) to a held room."""
@@ -90,7 +109,7 @@ class Rooms:
             change(room)
             self._bytes += room.weight - before
 
-    def _evict(self, keep: str) -> None:
+    def _make_space(self) -> None:
         while len(self._held) > 1 and (self._bytes > self._max_bytes or len(self._held) > self._max_rooms):
             room_id, room = self._held.popitem(last=False)
             self._bytes -= room.weight

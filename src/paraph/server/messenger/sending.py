@@ -130,12 +130,12 @@ class Sending:
         target.redacted_by = redaction.event_id
         core = self._core
         core.store.redact(tx, target.event_id, redaction.event_id, target.json)
-        tx.after_commit(lambda: core.rooms.change(target.room_id, lambda room: room.replace(target)))
+        tx.after_commit(lambda: core.rooms.replace(target))
         successor = core.store.successor(tx, target) if target.state_key is not None else None
         if successor is not None:
             successor.json = events.without_previous(successor)
             core.store.rewrite(tx, successor)
-            tx.after_commit(lambda: core.rooms.change(target.room_id, lambda room: room.replace(successor)))
+            tx.after_commit(lambda: core.rooms.replace(successor))
 
     async def set_state(
         self, person: PersonPrincipal, room_id: str, event_type: str, state_key: str, content: dict[str, Any]

@@ -58,15 +58,16 @@ class Messenger:
 
     # For the devices room
 
-    def devices_changed(self, user_ids: Iterable[str]) -> None:
-        """Something that the devices room contributes to these people's syncs changed: to-device messages, device
-        lists, key counts. To be called after the commit (`Transaction.after_commit`); wakes their long polls.
+    def devices_changed(self, user_ids: Iterable[str], position: int) -> None:
+        """Something that the devices room contributes to these people's syncs is new as of `position`: to-device
+        messages, device lists, key counts. To be called once that is durable, in whichever process it was written
+        (`Transaction.announce`); wakes their long polls.
         """
         user_ids = list(user_ids)
         for user_id in user_ids:
             view = self.core.views.held(user_id)
             if view is not None:
-                view.devices_at = self.core.database.position
+                view.devices_changed(position)
         self.core.notifier.wake(user_ids)
 
     def shares_room(self, tx: Transaction, user_id: str) -> set[str]:

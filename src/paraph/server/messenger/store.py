@@ -72,6 +72,10 @@ class Store:
         params = {"room_id": room_id, "after": after, "upto": upto, "limit": limit}
         return [Event(*row) for row in tx.rows(self._sql.events_forwards, params)]
 
+    def events_between(self, tx: Transaction, after: int, upto: int) -> list[Event]:
+        """Every event of every room in (after, upto], oldest first."""
+        return [Event(*row) for row in tx.rows(self._sql.events_between, {"after": after, "upto": upto})]
+
     def last_position(self, tx: Transaction, room_id: str) -> int:
         """Position of the room's newest event, 0 without any."""
         row = tx.row(self._sql.last_position, {"room_id": room_id})

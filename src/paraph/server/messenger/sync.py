@@ -95,6 +95,7 @@ class Sync:
         """The sync answer as JSON, after waiting at most `wait` seconds for something to tell."""
         view = await self._core.view(person.user_id)
         if since is not None:
+            await self._core.reach(since)
             await self._acknowledge(person, view.device(person.device_id), since)
         if since is None or full_state or wait <= 0:
             return encode((await self._build(person, since, limit, full_state))[0])
@@ -152,7 +153,9 @@ class Sync:
             room = self._core.rooms.held(room_id)
             stayed = membership.membership == "join" and membership.position <= since
             if stayed and room is not None and room.tail_from <= since and room.receipts_from <= since:
-                rooms.join[room_id] = from_memory(room, window, since)
+                section = from_memory(room, window, since)
+                if section.timeline.events or section.ephemeral.events:
+                    rooms.join[room_id] = section
             else:
                 slow[room_id] = membership
         return slow

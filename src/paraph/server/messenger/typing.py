@@ -5,18 +5,35 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+import msgspec
+
 from paraph.server.messenger.core import Core
+from paraph.server.storage import Announcement, Transaction
 
 MAX_TIMEOUT = 30.0
+_TYPING = "messenger.typing"
+_typing = msgspec.json.Decoder(tuple[str, str, bool, float])
 
 
 class Typing:
-    """People typing, by room. Each change of a room has a number, so that each device is told once."""
+    """People typing, by room. Each change of a room has a number, so that each device is told once.
+
+    No table knows of it: it is announced, and each process keeps its own memory and timers.
+    """
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._rooms: dict[str, dict[str, asyncio.TimerHandle]] = {}
         self._changes = 0
+        core.database.listen(_TYPING, self._hear)
+
+    def announce(self, tx: Transaction, room_id: str, user_id: str, typing: bool, timeout: float) -> None:
+        """Tell every process that somebody types (for `timeout` seconds at most) or stopped."""
+        tx.announce(_TYPING, msgspec.json.encode((room_id, user_id, typing, timeout)).decode())
+
+    def _hear(self, announcement: Announcement) -> None:
+        room_id, user_id, typing, timeout = _typing.decode(announcement.payload)
+        self.set(room_id, self._core.members_here(room_id), user_id, typing, timeout)
 
     def set(self, room_id: str, members: Iterable[str], user_id: str, typing: bool, timeout: float) -> None:
         """Note that somebody types (for `timeout` seconds at most) or stopped; `members` are told if it is news."""

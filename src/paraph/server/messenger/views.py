@@ -28,11 +28,11 @@ class DeviceView:
 class View:
     """One person. `recent` maps rooms to their last change above `floor`, oldest change first."""
 
-    __slots__ = ("account_data_at", "devices", "devices_at", "floor", "recent", "rooms", "typing")
+    __slots__ = ("account_data_at", "devices", "devices_at", "floor", "newest", "recent", "rooms", "typing")
 
     def __init__(self, rooms: dict[str, Membership], floor: int) -> None:
         self.rooms = rooms
-        self.floor = floor
+        self.floor = self.newest = floor
         self.recent: dict[str, int] = {}
         self.account_data_at = floor
         self.devices_at = floor
@@ -47,9 +47,21 @@ class View:
         return found
 
     def touch(self, room_id: str, position: int) -> None:
-        """Something changed in a room."""
+        """Something changed in a room.
+
+        Of what other processes did, events are heard of before the rest; `recent` stays in order nevertheless: a
+        change that is heard of late counts as the newest, and is at worst looked for in vain.
+        """
+        self.newest = max(self.newest, position)
         self.recent.pop(room_id, None)
-        self.recent[room_id] = position
+        self.recent[room_id] = self.newest
+
+    def devices_changed(self, position: int) -> None:
+        """Something that the devices room tells this person is new as of `position`."""
+        self.devices_at = max(self.devices_at, position)
+        for device in self.devices.values():
+            if device.unacknowledged is None:  # the message may be handed out, and its token seen, by another process
+                device.unacknowledged = position
 
     def changed_since(self, position: int) -> Iterator[str]:
         """Rooms with a change above `position`; only asked with `position >= floor`."""
@@ -82,6 +94,29 @@ class Views:
         self._held.setdefault(user_id, View(rooms, floor))
         if len(self._held) > self._max:
             self._held.popitem(last=False)
+
+    def set_membership(self, user_id: str, room_id: str, membership: Membership | None) -> None:
+        """What a person is to a room from now on; None for a room off her list."""
+        view = self._held.get(user_id)
+        if view is not None and membership is None:
+            view.rooms.pop(room_id, None)
+        elif view is not None and membership is not None:
+            view.rooms[room_id] = membership
+
+    def joined(self, room_id: str) -> list[str]:
+        """The people in memory who are joined to a room. Looks at all of them: for rooms that are not in memory."""
+        return [
+            user_id
+            for user_id, view in self._held.items()
+            if (there := view.rooms.get(room_id)) is not None and there.membership == "join"
+        ]
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def clear(self) -> None:
+        """Forget everybody; whoever syncs is loaded again."""
+        self._held.clear()
 
     def touch(self, user_ids: Iterable[str], room_id: str, position: int) -> None:
         """Something that these people see changed in a room."""
