@@ -39,7 +39,7 @@ class Intruder:
 
         All else fits: with her log key the grant's key is right, and so is the consent text.
         """
-        document = self._grant(grant, agreement) | {"device_id": device_id or self.device.device_id}
+        document = self._grant(grant, agreement, device_id or self.device.device_id)
         key_id = f"ed25519:{document['device_id']}"
         forged = sign(document, self.device.user_id, key_id, self.device.engine.account.sign)
         return await self._attempt(what, "grants", {"grant": forged})
@@ -65,12 +65,13 @@ class Intruder:
         """Leave."""
         await self.device.close()
 
-    def _grant(self, grant: Mapping[str, Any], agreement: Agreement) -> dict[str, Any]:
+    def _grant(self, grant: Mapping[str, Any], agreement: Agreement, device_id: str) -> dict[str, Any]:
         grant_id = "gr_" + b64url(os.urandom(16))
         document = {name: value for name, value in grant.items() if name not in ("signatures", "consent")}
         document |= {
             "grant_id": grant_id,
             "rooms": "all",
+            "device_id": device_id,
             "grant_key_hash": key_hash(grant_key(self.log_key, grant_id)),
         }
         text = render(TEMPLATE, document, agreement)
