@@ -10,7 +10,7 @@ import msgspec
 
 from paraph.sdk.errors import MatrixError, ProblemError, TransportError
 
-ATTEMPTS = 5
+ATTEMPTS = 7
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 10.0
 TIMEOUT = 30.0
