@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from paraph import __version__
-from paraph.cli import agreement, demo, log, partner, serve, user
+from paraph.cli import agreement, demo, log, partner, serve, user, witness
 
 app = typer.Typer(
     name="paraph",
@@ -36,6 +36,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(partner.app, name="partner")
 app.add_typer(agreement.app, name="agreement")
 app.add_typer(log.app, name="log")
+app.add_typer(witness.app, name="witness")
 
 
 def main() -> None:

@@ -1,0 +1,143 @@
+"""`paraph witness`: cosign other people's logs, so that none of them can show two histories."""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from paraph.cli.admin import AsJson
+from paraph.cli.output import emit_json, emit_rows, err, fail, out
+from paraph.tlog import note
+from paraph.tlog.errors import TlogError
+from paraph.witness import folder
+from paraph.witness.app import WitnessApplication
+from paraph.witness.errors import WitnessError
+from paraph.witness.service import Witness
+from paraph.witness.store import Cosigned, FoundContradiction
+
+app = typer.Typer(no_args_is_help=True, help="Cosign logs, so that nobody can be shown a history of their own.")
+
+DataFolder = Annotated[Path, typer.Option("--data", help="The witness's folder: its key and what it cosigned.")]
+
+
+@app.callback()
+def root() -> None:
+    """Cosign logs, so that nobody can be shown a history of their own."""
+
+
+@app.command()
+def keygen(
+    data: DataFolder,
+    name: Annotated[str, typer.Option(help="The witness's name in its signatures, like a URL without scheme.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a witness: a private key and the empty record of what it cosigned. Prints the public key to pass on.
+
+    Example: paraph witness keygen --data ./w1 --name witness.example.org/w1
+    """
+    try:
+        vkey = folder.create(data, name).verifier.vkey
+    except (WitnessError, OSError) as error:
+        fail(str(error))
+    if as_json:
+        emit_json({"name": name, "vkey": vkey})
+    else:
+        out.print(vkey, markup=False)
+
+
+@app.command()
+def serve(
+    data: DataFolder,
+    log: Annotated[list[str], typer.Option(help="Public key of a log to watch; may be given several times.")],
+    port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.", min=0, max=65535)] = 8118,
+    bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Run the witness. What it cosigns is on disk before it answers; it never cosigns two histories of one log.
+
+    Example: paraph witness serve --data ./w1 --port 8118 --log "localhost/log+0a1b2c3d+AX…"
+    """
+    try:
+        logs = [note.Verifier.from_vkey(vkey) for vkey in log]
+        signer, store = folder.open_folder(data)
+    except (WitnessError, TlogError) as error:
+        fail(str(error))
+    try:
+        listener = socket.create_server((bind, port), backlog=256)
+    except OSError as error:
+        fail(f"cannot listen on {bind}:{port}: {error.strerror or error}")
+    url = f"http://{bind}:{listener.getsockname()[1]}"
+    _write_address(data, url, signer.verifier.vkey)
+    err.print(f"[bold]paraph witness[/] {signer.name} at {url} watches {', '.join(item.name for item in logs)}")
+    _run(WitnessApplication(Witness(store, signer, logs, clock=lambda: int(time.time()))), listener)
+
+
+@app.command()
+def show(data: DataFolder, as_json: AsJson = False) -> None:
+    """Show what the witness cosigned last of each log, and every log that contradicted itself.
+
+    Example: paraph witness show --data ./w1
+    """
+    try:
+        signer, store = folder.open_folder(data)
+    except WitnessError as error:
+        fail(str(error))
+    with contextlib.closing(store):
+        cosigned, contradictions = store.all(), store.contradictions()
+    rows = [_row(item) for item in cosigned]
+    found = [_evidence(item) for item in contradictions]
+    if as_json:
+        emit_json({"vkey": signer.verifier.vkey, "cosigned": rows, "contradictions": found})
+        return
+    out.print(signer.verifier.vkey, markup=False)
+    emit_rows(rows, ("origin", "size", "root", "cosigned"), as_json=False, empty="Nothing cosigned yet.")
+    for item in found:
+        out.print(f"\n[bold red]{item['origin']} signed two trees of size {item['size']}[/]; both notes prove it:")
+        out.print(f"{item['known']}\n{item['refused']}", markup=False)
+
+
+def _row(item: Cosigned) -> dict[str, Any]:
+    tree = item.checkpoint
+    return {"origin": tree.origin, "size": tree.size, "root": tree.root.hex(), "cosigned": _utc(item.time)}
+
+
+def _evidence(item: FoundContradiction) -> dict[str, Any]:
+    notes = {"known": item.known.decode(), "refused": item.refused.decode()}
+    return {"origin": item.origin, "size": item.size, "refused_at": _utc(item.time), **notes}
+
+
+def _utc(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def _write_address(data: Path, url: str, vkey: str) -> None:
+    """Tell programs on this machine where the witness listens, in `witness.json`."""
+    partial = data / f"witness.json.{os.getpid()}"
+    partial.write_text(json.dumps({"url": url, "vkey": vkey, "pid": os.getpid()}) + "\n", encoding="utf-8")
+    partial.replace(data / "witness.json")
+
+
+def _run(application: WitnessApplication, listener: socket.socket) -> None:
+    import uvicorn
+
+    config = uvicorn.Config(
+        application,
+        http="httptools",
+        lifespan="on",
+        ws="none",
+        access_log=False,
+        server_header=False,
+        log_level="warning",
+        limit_concurrency=256,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+    )
+    process = uvicorn.Server(config)
+    process.run(sockets=[listener])
+    if not process.started:
+        raise typer.Exit(1)

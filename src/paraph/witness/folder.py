@@ -1,0 +1,45 @@
+"""A witness's folder: `witness.key` (its private key) and `witness.db` (what it cosigned), made together, once."""
+
+import os
+from pathlib import Path
+
+from paraph.tlog.cosignature import CosignatureSigner
+from paraph.tlog.errors import TlogError
+from paraph.witness.errors import WitnessError
+from paraph.witness.store import WitnessStore
+
+KEY, STATE = "witness.key", "witness.db"
+
+
+def create(folder: Path, name: str) -> CosignatureSigner:
+    """Make a new witness called `name`; raises WitnessError if the folder holds one, or the name cannot be."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        signer = CosignatureSigner.generate(name)
+    except TlogError as error:
+        raise WitnessError(str(error)) from error
+    _write_key(folder / KEY, signer)
+    WitnessStore.create(folder / STATE, signer.verifier.vkey)
+    return signer
+
+
+def open_folder(folder: Path) -> tuple[CosignatureSigner, WitnessStore]:
+    """Key and state of the witness in a folder. Raises WitnessError if either is missing, damaged or another's."""
+    try:
+        signer = CosignatureSigner.from_skey((folder / KEY).read_text(encoding="utf-8").removesuffix("\n"))
+    except FileNotFoundError:
+        raise WitnessError(f"{folder / KEY} is missing; make a witness with `paraph witness keygen`") from None
+    except ValueError as error:
+        raise WitnessError(f"{folder / KEY} is not a witness's key: {error}") from error
+    return signer, WitnessStore(folder / STATE, signer.verifier.vkey)
+
+
+def _write_key(path: Path, signer: CosignatureSigner) -> None:
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise WitnessError(f"{path} exists already; keys are never overwritten") from None
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(signer.skey + "\n")
+        file.flush()
+        os.fsync(file.fileno())
