@@ -18,7 +18,7 @@ _TOKEN = re.compile(
     | (?P<cast>    :: )
     | :(?P<name>   [A-Za-z_]\w* )
     | (?P<word>    [^\W\d][\w$]* )
-    | (?P<other>   \d[\w.]* | [^\s\w:'"$] )
+    | (?P<other>   \d[\w.]* | (?!/\*)[^\s\w:'"$] )
     """,
     re.VERBOSE | re.DOTALL,
 )
