@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from paraph import __version__
@@ -33,7 +34,7 @@ from paraph.server.messenger import http as messenger_http
 from paraph.server.messenger.core import Hooks
 from paraph.server.messenger.reading import parse_token
 from paraph.server.messenger.service import Messenger
-from paraph.server.storage import Database, QueueFull, StorageError, Transaction, migrate
+from paraph.server.storage import Database, QueueFull, StorageError, Transaction, guarding, migrate
 from paraph.server.storage.migrations import load as load_migrations
 from paraph.server.storage.sqlite import SqliteDatabase
 
@@ -100,7 +101,15 @@ class Server:
             Access.PARTNER: self.consent.tokens.authenticate,
             Access.OPERATOR: self._operator,
         }
-        self.application = Application(self._endpoints(), authenticators, limiter, self, overloads=(QueueFull,))
+        self.application = Application(
+            self._endpoints(),
+            authenticators,
+            limiter,
+            self,
+            # A session that ended meanwhile, in any process, writes nothing more.
+            guards={Access.PERSON: lambda token: guarding(partial(self.accounts.sessions.confirm, token=token))},
+            overloads=(QueueFull,),
+        )
 
     def _endpoints(self) -> list[Endpoint]:
         return [

@@ -69,6 +69,19 @@ class TokenExpired(MatrixError):
         )
 
 
+class SessionEnded(MatrixError):
+    """The session ended after the request was let in, before its write."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            401,
+            "M_UNKNOWN_TOKEN",
+            "this session has ended",
+            extra={"soft_logout": False},
+            headers=((b"www-authenticate", b'Bearer error="invalid_token"'),),
+        )
+
+
 class UnknownRefreshToken(MatrixError):
     """No session has this refresh token: it ended, or a later pair of tokens is in use."""
 

@@ -13,7 +13,7 @@ import structlog
 from msgspec import UNSET
 
 from paraph.server.accounts import store, tokens
-from paraph.server.accounts.errors import TokenExpired, TooManyDevices, UnknownRefreshToken
+from paraph.server.accounts.errors import SessionEnded, TokenExpired, TooManyDevices, UnknownRefreshToken
 from paraph.server.accounts.model import LoggedIn, Offer, Refreshed, Session
 from paraph.server.accounts.recent import Recent
 from paraph.server.http import PersonPrincipal
@@ -33,6 +33,8 @@ MAX_CACHED_SESSIONS = 50_000
 MAX_DEVICES = 100
 MAX_OFFERS = 4
 """Unused pairs that one session keeps: requests at once, or answers lost in a row, that can all still be used."""
+MAX_LAG = 1.0
+"""Seconds for which a process that hears nothing of the others believes what it remembers of a session."""
 _ENDED = "accounts.ended"
 
 
@@ -55,7 +57,8 @@ class Sessions:
     async def authenticate(self, token: str) -> PersonPrincipal | None:
         """Whom an access token speaks for, or None; from memory for tokens seen lately. Raises TokenExpired."""
         token_hash = tokens.digest(token)
-        session = self._recent.get(token_hash) or await self._load(token_hash)
+        session = self._recent.get(token_hash) if self._database.lag <= MAX_LAG else None
+        session = session or await self._load(token_hash)
         if session is None:
             return None
         now = self._clock()
@@ -65,6 +68,15 @@ class Sessions:
             session.last_seen = now
             self._note_seen(token_hash, now)
         return session.principal
+
+    def confirm(self, tx: Transaction, token: str) -> None:
+        """Let a write go on only if the access token that asked for it still speaks for somebody; raises SessionEnded.
+
+        What other processes ended is known by then, and what ended earlier in the same batch is gone from memory.
+        """
+        token_hash = tokens.digest(token)
+        if self._recent.get(token_hash) is None and store.session(tx, token_hash) is None:
+            raise SessionEnded
 
     async def _load(self, token_hash: bytes) -> Session | None:
         endings = self._endings
@@ -146,6 +158,7 @@ class Sessions:
 
     def _announce(self, tx: Transaction, dead: Iterable[bytes]) -> None:
         for token_hash in dead:
+            self._recent.forget(token_hash)  # at once, for writes of the same batch: `confirm` then asks the tables
             tx.announce(_ENDED, token_hash.hex())
 
     def _forget(self, announcement: Announcement) -> None:

@@ -1,8 +1,8 @@
 """The check before every send, and a person's count of grant states.
 
 People who never had a grant pay one look into a set. The set may hold a person too many (a write that was rolled back)
-but never one too few: a name goes in before the write that needs it is durable, and the check itself reads the
-database, within the same transaction as the send.
+but, while a write runs, never one too few: a name goes in before the write that needs it is durable, other processes'
+names before the batch of the send, and the check itself reads the database, within the same transaction as the send.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,14 @@ from typing import Any
 
 from paraph.server.consent import grant_store as store
 from paraph.server.consent.errors import StaleGrants
-from paraph.server.storage import Transaction
+from paraph.server.storage import Announcement, Transaction
 
 GRANTS_MEMBER = "org.paraph.grants"
 """In the cleartext content of an encrypted event: the version of the grants that the device acted on."""
+
+
+GRANTOR = "consent.grantor"
+"""Topic: a person's first grant; the payload is the user id."""
 
 
 class GrantGate:
@@ -33,7 +37,14 @@ class GrantGate:
     def bump(self, tx: Transaction, person: str) -> int:
         """Count a new state of the person's grants; returns the new version."""
         self._people.add(person)
-        return store.bump_version(tx, person)
+        version = store.bump_version(tx, person)
+        if version == 1:
+            tx.announce(GRANTOR, person)
+        return version
+
+    def heard(self, announcement: Announcement) -> None:
+        """Somebody has grants for the first time, by whichever process they were taken in."""
+        self._people.add(announcement.payload)
 
     def before_send(
         self, tx: Transaction, user_id: str, device_id: str, _room_id: str, content: Mapping[str, Any]

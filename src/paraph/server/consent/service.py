@@ -8,7 +8,7 @@ from paraph.protocol.consent import TEMPLATE
 from paraph.protocol.documents import to_document
 from paraph.protocol.identifiers import PLATFORM
 from paraph.server.consent.access import LiveGrants
-from paraph.server.consent.gate import GrantGate
+from paraph.server.consent.gate import GRANTOR, GrantGate
 from paraph.server.consent.grants import Grants
 from paraph.server.consent.key_shares import KeyShares
 from paraph.server.consent.notices import Notices
@@ -49,6 +49,7 @@ class Consent:
         self._database = database
         self._ledger = ledger
         self.gate = gate
+        database.listen(GRANTOR, gate.heard)
         self.operator_key = load_operator_key(site.data / "keys" / "operator.key")
         self.notices = Notices(rooms, gate, clock)
         self.partners = Partners(

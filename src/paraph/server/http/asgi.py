@@ -4,6 +4,8 @@ Raw ASGI rather than a framework: see docs/adr/0002-one-endpoint-table.md for wh
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import structlog
@@ -18,6 +20,8 @@ log = structlog.get_logger("paraph.http")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Guarding = Callable[[str], AbstractContextManager[None]]
+"""(token): a context in which a handler runs."""
 
 _CORS = (
     (b"access-control-allow-origin", b"*"),
@@ -58,14 +62,19 @@ class Application:
         limiter: Limiter,
         lifespan: Lifespan,
         *,
+        guards: Mapping[Access, Guarding] = MappingProxyType({}),
         overloads: tuple[type[Exception], ...] = (),
     ) -> None:
-        """`overloads` are the errors of other rooms that mean: too much waits, nothing was taken, come back later."""
+        """`guards` stand around the handlers of endpoints with that access, and are given the caller's token.
+
+        `overloads` are the errors of other rooms that mean: too much waits, nothing was taken, come back later.
+        """
         self.endpoints = tuple(endpoints)
         self._router = Router(self.endpoints)
         self._authenticators = authenticators
         self._limiter = limiter
         self._lifespan = lifespan
+        self._guards = guards
         self._overloads = overloads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,16 +121,20 @@ class Application:
         endpoint, params = match
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         address = scope["client"][0] if scope["client"] else "unknown"
-        principal = await self._authenticate(endpoint, headers)
+        token = bearer_token(headers)
+        principal = await self._authenticate(endpoint, token)
         self._limit(endpoint, principal, address)
         body = b"" if method in ("GET", "HEAD") else await _read_body(receive, endpoint.max_body)
         request = Request(method, params, scope["query_string"], headers, body, address, principal)
-        return await endpoint.handler(request)
+        guard = self._guards.get(endpoint.access)
+        if guard is None or token is None:
+            return await endpoint.handler(request)
+        with guard(token):
+            return await endpoint.handler(request)
 
-    async def _authenticate(self, endpoint: Endpoint, headers: list[tuple[bytes, bytes]]) -> Principal:
+    async def _authenticate(self, endpoint: Endpoint, token: str | None) -> Principal:
         if endpoint.access is Access.PUBLIC:
             return None
-        token = bearer_token(headers)
         if token is None:
             raise ApiError(401, "M_MISSING_TOKEN", "an access token is required", headers=(_CHALLENGE,))
         principal = await self._authenticators[endpoint.access](token)

@@ -11,6 +11,7 @@ from paraph.server.storage.database import (
     StorageError,
     Transaction,
 )
+from paraph.server.storage.guard import guarding
 from paraph.server.storage.migrations import MigrationError, migrate
 from paraph.server.storage.queries import Sql
 from paraph.server.storage.queries import load as load_sql
@@ -27,6 +28,7 @@ __all__ = [
     "Sql",
     "StorageError",
     "Transaction",
+    "guarding",
     "load_sql",
     "migrate",
 ]

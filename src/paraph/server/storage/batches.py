@@ -18,6 +18,7 @@ from paraph.server.storage.database import (
     StorageError,
     Transaction,
 )
+from paraph.server.storage.guard import guarded
 
 T = TypeVar("T")
 
@@ -116,7 +117,7 @@ class GroupCommit:
         if len(self._queue) >= MAX_QUEUED:
             raise QueueFull(f"{MAX_QUEUED} writes wait already")
         loop = asyncio.get_running_loop()
-        write = Write(fn, loop.create_future())
+        write = Write(guarded(fn), loop.create_future())
         self._queue.append(write)
         if self._pump is None:
             self._pump = loop.create_task(self._run())
