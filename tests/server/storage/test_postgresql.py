@@ -1,8 +1,7 @@
 """PostgreSQL against the contract, and what is its own: batches, other processes, lost connections, its settings."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -14,10 +13,8 @@ from paraph.server.storage.postgresql import watch as watch_module
 from paraph.server.storage.postgresql.setup import LOCK
 from paraph.server.storage.postgresql.values import ValueNotStorable
 from paraph.server.storage.postgresql.wire import Lost, Step
-from tests.server.storage.contract import ADD, CREATE, DatabaseContract, Refused, add, count
+from tests.server.storage.contract import ADD, CREATE, STEP, WITHIN, DatabaseContract, Refused, add, count, until
 
-STEP = 0.01
-WITHIN = 20.0
 KILL_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
 
 
@@ -40,14 +37,6 @@ async def other(postgresql_dsn: str, database: PostgresqlDatabase) -> AsyncItera
 def admin(postgresql_dsn: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(postgresql_dsn, autocommit=True) as connection:
         yield connection
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for a state that another task brings about."""
-    deadline = time.monotonic() + WITHIN
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(STEP)
 
 
 class TestPostgresql(DatabaseContract):
