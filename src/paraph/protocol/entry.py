@@ -48,10 +48,11 @@ BODY_MEMBERS = {
 PRIVATE_KINDS = frozenset(BODY_MEMBERS) | ACCESS_KINDS | {"export", "erase"}
 OPENING_LENGTH = 32
 LABEL_LENGTH = 32
-MAX_WEEK = 2**16 - 1
+MAX_WEEK = 2**16 - 2
+"""The last week of a private leaf (it begins in December 3225): 0xFFFF marks public keys of the verifiable map."""
+PRIVATE_LEAF_LENGTH = 1 + 2 + LABEL_LENGTH + 32
 
 _PUBLIC, _PRIVATE, _EPOCH = b"\x00", b"\x01", b"\x02"
-_PRIVATE_LEAF_LENGTH = 1 + 2 + LABEL_LENGTH + 32
 _ENTRY_MEMBERS = frozenset({"kind", "person", "partner", "day", "ts", "body"})
 _EPOCH_MEMBERS = frozenset({"n", "prev_size", "map_root", "time"})
 _PUBLIC_MEMBERS = frozenset({"kind", "partner", "ts", "document"})
@@ -234,9 +235,12 @@ def parse_leaf(leaf: bytes) -> PublicLeaf | PrivateLeaf | EpochLeaf:
 
 
 def _parse_private(leaf: bytes) -> PrivateLeaf:
-    if len(leaf) != _PRIVATE_LEAF_LENGTH:
-        raise LeafError(f"expected a private leaf of {_PRIVATE_LEAF_LENGTH} bytes, found {len(leaf)}")
-    return PrivateLeaf(week=int.from_bytes(leaf[1:3], "big"), label=leaf[3:35], commitment=leaf[35:])
+    if len(leaf) != PRIVATE_LEAF_LENGTH:
+        raise LeafError(f"expected a private leaf of {PRIVATE_LEAF_LENGTH} bytes, found {len(leaf)}")
+    week = int.from_bytes(leaf[1:3], "big")
+    if week > MAX_WEEK:
+        raise LeafError(f"expected a week from 0 to {MAX_WEEK}, found {week}")
+    return PrivateLeaf(week=week, label=leaf[3:35], commitment=leaf[35:])
 
 
 def _members(leaf: bytes, expected: frozenset[str]) -> dict[str, Any]:
