@@ -1,26 +1,36 @@
-"""`paraph user`: accounts, from the operator's side."""
+"""`paraph user`: accounts and registration tokens, from the operator's side."""
 
 import secrets
-from typing import Annotated
+import time
+from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
 from paraph.cli.admin import Admin, AsJson, Data
 from paraph.cli.output import emit_json, emit_rows, out
 
-app = typer.Typer(no_args_is_help=True, help="Make and list accounts of a running server.")
+app = typer.Typer(no_args_is_help=True, help="Make, list and end accounts of a running server; invite people.")
+
+_USERS = "/_paraph/v1/admin/users"
+_TOKENS = "/_paraph/v1/admin/registration-tokens"
+_DAY_MS = 86_400_000
+_PAGE = 1000
+
+User = Annotated[str, typer.Argument(help="The user id, for example: @author:localhost")]
+Password = Annotated[str | None, typer.Option(help="Left out, a strong one is made and shown once.")]
 
 
 @app.command()
 def add(
     username: Annotated[str, typer.Argument(help="The part before the colon, for example: author")],
     data: Data,
-    password: Annotated[str | None, typer.Option(help="Left out, a strong one is made and shown once.")] = None,
+    password: Password = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an account. Example: paraph user add author --data ./data"""
     chosen = password or secrets.token_urlsafe(12)
-    made = Admin(data).post("/_paraph/v1/admin/users", {"username": username, "password": chosen})
+    made = Admin(data).post(_USERS, {"username": username, "password": chosen})
     if as_json:
         emit_json(made | ({} if password else {"password": chosen}))
         return
@@ -30,19 +40,94 @@ def add(
 @app.command(name="list")
 def list_users(data: Data, as_json: AsJson = False) -> None:
     """List accounts. Example: paraph user list --data ./data --json"""
-    rows = Admin(data).get("/_paraph/v1/admin/users")["users"]
-    emit_rows(rows, ["user_id", "created"], as_json=as_json, empty="no accounts yet: paraph user add NAME --data DIR")
+    rows = _all(Admin(data), _USERS, "users")
+    columns = ["user_id", "created", "deactivated"]
+    emit_rows(rows, columns, as_json=as_json, empty="no accounts yet: paraph user add NAME --data DIR")
+
+
+@app.command()
+def password(
+    user_id: User,
+    data: Data,
+    password: Password = None,
+    keep_devices: Annotated[bool, typer.Option("--keep-devices", help="End none of her sessions.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give an account another password. Example: paraph user password @author:localhost --data ./data"""
+    chosen = password or secrets.token_urlsafe(12)
+    Admin(data).post(_of(user_id, "password"), {"password": chosen, "logout_devices": not keep_devices})
+    if as_json:
+        emit_json({"user_id": user_id} | ({} if password else {"password": chosen}))
+        return
+    out.print(f"{user_id} has a new password" + ("." if password else f": {chosen}"))
+
+
+@app.command()
+def deactivate(
+    user_id: User,
+    data: Data,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """End an account for good. Example: paraph user deactivate @author:localhost --yes --data ./data"""
+    if not yes:
+        typer.confirm(f"End {user_id} for good? Her devices go, and nobody ever has this name again", abort=True)
+    Admin(data).post(_of(user_id, "deactivate"), {})
+    if as_json:
+        emit_json({"user_id": user_id})
+    else:
+        out.print(f"{user_id} is deactivated")
 
 
 @app.command()
 def invite(
     data: Data,
     uses: Annotated[int, typer.Option(min=1, max=10_000, help="How many accounts it may make.")] = 1,
+    days: Annotated[int | None, typer.Option(min=1, max=3650, help="For how many days it is good.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a registration token (for registration = token). Example: paraph user invite --uses 5 --data ./data"""
-    made = Admin(data).post("/_paraph/v1/admin/registration-tokens", {"uses": uses})
+    expires = None if days is None else time.time_ns() // 1_000_000 + days * _DAY_MS
+    made = Admin(data).post(_TOKENS, {"uses": uses, "expires": expires})
     if as_json:
         emit_json(made)
+        return
+    until = "" if days is None else f" within {days} day{'s' if days > 1 else ''}"
+    out.print(f"{made['token']}   good for {uses} account{'s' if uses > 1 else ''}{until}, shown only now")
+
+
+@app.command()
+def invites(data: Data, as_json: AsJson = False) -> None:
+    """List the registration tokens, by id. Example: paraph user invites --data ./data --json"""
+    rows = sorted(_all(Admin(data), _TOKENS, "tokens"), key=lambda row: (row["created"], row["id"]))
+    columns = ["id", "uses_left", "used", "created", "expires"]
+    emit_rows(rows, columns, as_json=as_json, empty="no registration tokens: paraph user invite --data DIR")
+
+
+@app.command()
+def uninvite(
+    token_id: Annotated[str, typer.Argument(help="The id that `paraph user invites` shows.")],
+    data: Data,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a registration token. Example: paraph user uninvite 0123456789ab --data ./data"""
+    Admin(data).post(f"{_TOKENS}/{quote(token_id, safe='')}/revoke", {})
+    if as_json:
+        emit_json({"id": token_id})
     else:
-        out.print(f"{made['token']}   good for {uses} account{'s' if uses > 1 else ''}, shown only now")
+        out.print(f"{token_id} lets nobody in any more")
+
+
+def _of(user_id: str, what: str) -> str:
+    return f"{_USERS}/{quote(user_id, safe='')}/{what}"
+
+
+def _all(admin: Admin, path: str, name: str) -> list[dict[str, Any]]:
+    """Every row of a list that comes in pages."""
+    rows: list[dict[str, Any]] = []
+    after: str | None = ""
+    while after is not None:
+        page = admin.get(f"{path}?limit={_PAGE}&from={quote(after, safe='')}")
+        rows += page[name]
+        after = page["next"]
+    return rows

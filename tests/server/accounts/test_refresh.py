@@ -14,7 +14,7 @@ import pytest
 from paraph.server.accounts.sessions import ACCESS_LIFETIME_MS, MAX_OFFERS
 from paraph.server.accounts.tokens import digest
 from paraph.server.http import PersonPrincipal
-from paraph.server.storage import Transaction, migrate
+from paraph.server.storage import StorageError, Transaction, migrate
 from paraph.server.storage.migrations import load
 from tests.server.accounts.house import PASSWORD, House, bearer, cheap, count, house, refused
 from tests.support.databases import databases
@@ -403,3 +403,23 @@ async def test_any_history_of_pairs_goes_as_the_model_says(tmp_path: Path, seed:
                 if answer.status_code == 200:
                     model.follows(pair, answer.json())
     assert len(model.all) > 8
+
+
+async def test_a_first_use_that_was_not_written_is_not_remembered(home: House) -> None:
+    """If the write fails in which a new token becomes the session's own, the token is no better known than before."""
+    second = await refreshed(home, await sign_up(home))
+    real = home.database.write
+
+    async def failing(fn: Any) -> Any:
+        def fail(tx: Transaction) -> None:
+            fn(tx)
+            raise StorageError("no room left")
+
+        return await real(fail)
+
+    home.database.write = failing  # type: ignore[method-assign]
+    with pytest.raises(StorageError):
+        await home.accounts.authenticate(second["access_token"])
+    assert len(home.accounts.sessions._recent) == 0
+    home.database.write = real  # type: ignore[method-assign]
+    assert await works(home, second)
