@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.databases import dialect
+from tests.support.postgresql import postgresql, postgresql_dsn
 from tests.support.server import RunningServer
+
+__all__ = ["dialect", "postgresql", "postgresql_dsn", "server", "start_server"]
 
 StartServer = Callable[..., RunningServer]
 

@@ -10,6 +10,11 @@ import pytest
 from tests.server.accounts.house import House, house
 
 
+@pytest.fixture(autouse=True)
+def _on_both_databases(dialect: str) -> None:
+    """Every test of this room runs on SQLite and on PostgreSQL."""
+
+
 @pytest.fixture
 async def home(tmp_path: Path) -> AsyncIterator[House]:
     """A platform where anyone may register and nobody is told to slow down."""

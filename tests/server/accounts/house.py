@@ -18,9 +18,8 @@ from paraph.server.http import Access, Endpoint
 from paraph.server.http.asgi import Application
 from paraph.server.http.endpoint import OperatorPrincipal
 from paraph.server.http.limits import Limiter
-from paraph.server.storage import migrate
-from paraph.server.storage.migrations import load
-from paraph.server.storage.sqlite import SqliteDatabase
+from paraph.server.storage import Database
+from tests.support.databases import databases, open_test_database
 
 PASSWORD = "correct horse battery"
 OPERATOR = {"Authorization": "Bearer the-operator"}
@@ -63,7 +62,7 @@ async def _operator(token: str) -> OperatorPrincipal | None:
 class House:
     """The parts that tests reach for."""
 
-    database: SqliteDatabase
+    database: Database
     accounts: Accounts
     clock: Clock
     limiter: Limiter
@@ -115,8 +114,7 @@ async def house(
     passwords: Callable[[], Passwords] = lambda: Passwords(cheap()),
 ) -> AsyncIterator[House]:
     """A platform on the database file at `path`; closed, with everything durable, at the end."""
-    database, clock = SqliteDatabase(path), Clock()
-    await migrate(database, load(rooms, "sqlite"))
+    database, clock = await open_test_database(path, rooms), Clock()
     limiter = Limiter(clock.seconds, enabled=limits)
     accounts = Accounts(database, limiter, clock, server_name="test", registration=registration, passwords=passwords())
     built = House(database, accounts, clock, limiter, path)
@@ -136,11 +134,11 @@ def refused(answer: httpx.Response, status: int, errcode: str) -> None:
 
 
 def stored_bytes(path: Path) -> bytes:
-    """Every byte of the database on disk, its write-ahead log included."""
-    return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+    """Every byte of the database as it is stored."""
+    return databases().stored(path)
 
 
-async def count(database: SqliteDatabase, table: str) -> int:
+async def count(database: Database, table: str) -> int:
     """How many rows a table has."""
     row = await database.read(lambda tx: tx.row(f"SELECT COUNT(*) FROM {table}"))
     assert row is not None

@@ -42,10 +42,9 @@ from paraph.server.ledger.service import Ledger
 from paraph.server.messenger.core import Hooks
 from paraph.server.messenger.creation import CreateRoom
 from paraph.server.messenger.service import Messenger
-from paraph.server.storage import migrate
-from paraph.server.storage.migrations import load
-from paraph.server.storage.sqlite import SqliteDatabase
+from paraph.server.storage import Database
 from tests.server.ledger.support import QUICK
+from tests.support.databases import open_test_database
 
 SERVER = "example.org"
 ISSUER = "http://example.org"
@@ -203,7 +202,7 @@ class PartnerParty:
 class World:
     """The deployment, its people and its partners."""
 
-    def __init__(self, database: SqliteDatabase, data: Path) -> None:
+    def __init__(self, database: Database, data: Path) -> None:
         self.clock = Clock()
         self.database = database
         self.ledger = Ledger(database, data, f"{SERVER}/log", clock=self.clock, cadence=QUICK)
@@ -213,7 +212,7 @@ class World:
             database,
             cast(Accounts, None),  # asked for nothing here
             self.clock,
-            notify=lambda people: self.messenger.devices_changed(people),
+            notify=lambda people, position: self.messenger.devices_changed(people, position),
             shares_room=lambda tx, user_id: self.messenger.shares_room(tx, user_id),
             partners=self.partner_keys,
         )
@@ -535,9 +534,8 @@ def one_time_key(device: Device, key_id: str) -> dict[str, Any]:
 @asynccontextmanager
 async def world(data: Path) -> AsyncIterator[World]:
     """A running deployment; stopped and closed at the end."""
-    database = SqliteDatabase(data / "paraph.db")
+    database = await open_test_database(data / "paraph.db", [f"paraph.server.{room}" for room in ROOMS])
     try:
-        await migrate(database, load([f"paraph.server.{room}" for room in ROOMS], "sqlite"))
         made = World(database, data)
         await made.ledger.start()
         await made.consent.start()

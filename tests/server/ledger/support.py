@@ -7,12 +7,11 @@ from pathlib import Path
 
 from paraph.server.ledger.sequencer import Cadence
 from paraph.server.ledger.service import Ledger
-from paraph.server.storage import migrate
-from paraph.server.storage.migrations import load
-from paraph.server.storage.sqlite import SqliteDatabase
+from paraph.server.storage import Database
 from paraph.tlog import checkpoint, note
 from paraph.tlog.merkle import Tree, leaf_hash
 from paraph.tlog.tiles import Edge, entries_path, new_bundles, new_tiles, parse_entries
+from tests.support.databases import open_test_database
 
 ORIGIN = "example.org/log"
 NOON = 1_760_000_000_000
@@ -21,17 +20,17 @@ K = bytes(range(32))
 QUICK = Cadence(interval=0.005, heartbeat=60.0, retry=0.01)
 
 
-async def open_database(data: Path) -> SqliteDatabase:
+async def open_database(data: Path) -> Database:
     """The main database with the ledger's tables."""
-    database = SqliteDatabase(data / "paraph.db")
-    await migrate(database, load(["paraph.server.ledger"], "sqlite"))
-    return database
+    return await open_test_database(data / "paraph.db", ["paraph.server.ledger"])
 
 
 @asynccontextmanager
-async def running_ledger(data: Path, cadence: Cadence = QUICK) -> AsyncIterator[tuple[SqliteDatabase, Ledger]]:
-    """A started ledger and its database; stopped and closed at the end."""
-    database = await open_database(data)
+async def running_ledger(
+    data: Path, cadence: Cadence = QUICK, database: Database | None = None
+) -> AsyncIterator[tuple[Database, Ledger]]:
+    """A started ledger and its database (the running test's own if none is given); stopped and closed at the end."""
+    database = database or await open_database(data)
     try:
         ledger = Ledger(database, data, ORIGIN, clock=lambda: NOON, cadence=cadence)
         await ledger.start()

@@ -22,6 +22,7 @@ from paraph.server.storage import StorageError, Transaction
 from paraph.tlog import checkpoint, note
 from paraph.tlog.merkle import Tree, leaf_hash
 from tests.server.ledger.support import NOON, ORIGIN, open_database, running_ledger, until, verify_log
+from tests.support.databases import databases
 
 KILLS = 5
 
@@ -241,10 +242,10 @@ async def test_a_restored_database_puts_no_leaf_into_the_log_twice(tmp_path: Pat
     await database.write(notices(ledger, 300, 300))
     await ledger.stop()
     await database.close()
-    backup = (tmp_path / "paraph.db").read_bytes()
+    restore = databases().backup(tmp_path / "paraph.db")
     async with running_ledger(tmp_path) as (database, ledger):
         await database.write(notices(ledger, 600, 300))
-    (tmp_path / "paraph.db").write_bytes(backup)
+    restore()
     async with running_ledger(tmp_path) as (database, ledger):
         await database.write(notices(ledger, 900, 3))
     async with running_ledger(tmp_path) as (database, ledger):
@@ -289,7 +290,9 @@ def _check_prefixes(logged: list[bytes], roots: dict[int, bytes]) -> None:
 
 async def _run_and_kill(data: Path, seconds: float) -> tuple[str, set[bytes]]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.server.ledger.writer", str(data), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        *("-m", "tests.server.ledger.writer", str(data), databases().setting(data / "paraph.db")),
+        stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
     vkey = (await process.stdout.readline()).decode().strip()

@@ -14,7 +14,7 @@ from paraph.server.http.asgi import Application
 from paraph.server.http.limits import Limiter
 from paraph.server.ledger.http import endpoints
 from paraph.server.ledger.service import Ledger
-from paraph.server.storage.sqlite import SqliteDatabase
+from paraph.server.storage import Database
 from paraph.tlog.merkle import leaf_hash
 from tests.server.ledger.support import PERSON, K, running_ledger
 
@@ -33,7 +33,7 @@ async def who(token: str) -> PersonPrincipal | None:
 
 
 @asynccontextmanager
-async def client(data: Path) -> AsyncIterator[tuple[httpx.AsyncClient, SqliteDatabase, Ledger]]:
+async def client(data: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Database, Ledger]]:
     """An HTTP client of an application that serves the ledger's endpoints."""
     async with running_ledger(data) as (database, ledger):
         application = Application(

@@ -8,13 +8,19 @@ from functools import partial
 from pathlib import Path
 
 from paraph.protocol import entry as protocol
+from paraph.server.app import open_database
+from paraph.server.config import Settings
+from paraph.server.storage import migrate
+from paraph.server.storage.migrations import load
 from paraph.tlog.merkle import leaf_hash
 from tests.server.ledger.support import running_ledger
 
 
-async def main(data: Path) -> None:
-    """Print the log's vkey, then one leaf hash a line, until killed."""
-    async with running_ledger(data) as (database, ledger):
+async def main(data: Path, setting: str) -> None:
+    """Print the log's vkey, then one leaf hash a line, until killed. `setting`: as in `Settings.database`."""
+    opened = open_database(Settings(data=data, database=setting))
+    await migrate(opened, load(["paraph.server.ledger"], opened.dialect))
+    async with running_ledger(data, database=opened) as (database, ledger):
         os.write(1, f"{ledger.vkey}\n".encode())
 
         async def record() -> None:
@@ -30,4 +36,4 @@ async def main(data: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))

@@ -10,6 +10,11 @@ import pytest
 from tests.server.messenger.house import House, house
 
 
+@pytest.fixture(autouse=True)
+def _on_both_databases(dialect: str) -> None:
+    """Every test of this room runs on SQLite and on PostgreSQL."""
+
+
 @pytest.fixture
 async def home(tmp_path: Path) -> AsyncIterator[House]:
     """A messenger that requires encryption."""

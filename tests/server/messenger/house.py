@@ -18,9 +18,8 @@ from paraph.server.http.limits import Limiter
 from paraph.server.messenger.core import Hooks
 from paraph.server.messenger.http import endpoints
 from paraph.server.messenger.service import Messenger
-from paraph.server.storage import Transaction, migrate
-from paraph.server.storage.migrations import load
-from paraph.server.storage.sqlite import SqliteDatabase
+from paraph.server.storage import Transaction
+from tests.support.databases import open_test_database
 
 SERVER = "paraph.test"
 CLIENT = "/_matrix/client/v3"
@@ -170,8 +169,7 @@ async def house(
     path: Path, *, clock: Callable[[], int] | None = None, require_encryption: bool = True
 ) -> AsyncIterator[House]:
     """A messenger on the database at `path`."""
-    database = SqliteDatabase(path)
-    await migrate(database, load(["paraph.server.messenger"], "sqlite"))
+    database = await open_test_database(path, ["paraph.server.messenger"])
     devices, hooks, ticks = FakeDevices(), Hooks(), itertools.count(1_700_000_000_000)
     people: set[str] = set()
     messenger = Messenger(

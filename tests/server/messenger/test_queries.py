@@ -12,6 +12,7 @@ from tests.server.messenger.house import House
 _SQL = load_sql("paraph.server.messenger", "sqlite")
 
 
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("name", sorted(vars(_SQL)))
 async def test_no_statement_scans_a_table(home: House, name: str) -> None:
     """The query plan searches; the only thing read in full is the list of senders that comes with the question."""
