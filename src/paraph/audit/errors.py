@@ -77,3 +77,9 @@ class BadRecord(LogError):
     """A public record is malformed, not signed by those it binds, or does not follow its predecessor."""
 
     meaning = "The log published a record that binds nobody, and whoever acted on it acted without one."
+
+
+class BadMap(LogError):
+    """An epoch leaf's map root is not that of the leaves before it, or is missing after an epoch that had one."""
+
+    meaning = "The log proved presence and absence of records from a map that is not its leaves'; keep this copy."

@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from paraph.audit.errors import BadRecord
-from paraph.audit.replay import Leaf
 from paraph.protocol.agreement import (
     Agreement,
     AgreementEnded,
@@ -21,7 +20,7 @@ from paraph.protocol.agreement import (
     verify_agreement_ended,
 )
 from paraph.protocol.documents import Document, parse
-from paraph.protocol.entry import PublicLeaf
+from paraph.protocol.entry import Leaf, PublicLeaf
 from paraph.protocol.errors import ProtocolError
 from paraph.protocol.partner_device import (
     PartnerDevice,

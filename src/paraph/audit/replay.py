@@ -1,7 +1,8 @@
 """Verify a whole published log from its files alone, given the log's public key.
 
-Every entry bundle is read, every leaf parsed, every tile recomputed and compared, and the root held against the
-signed checkpoint. No answer of the log is believed: what is not derived from the leaves is compared with them.
+Every entry bundle is read, every leaf parsed, every tile recomputed and compared, the root held against the signed
+checkpoint, and the verifiable map made again for every epoch. No answer of the log is believed: what is not derived
+from the leaves is compared with them.
 """
 
 from collections import Counter
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 
 from paraph.audit.errors import BadCheckpoint, BadEpoch, BadLeaf, ForkedLog, RootMismatch
 from paraph.audit.files import TreeFiles
+from paraph.audit.map import MapReplay
 from paraph.audit.sources import Fetch
-from paraph.protocol.entry import EpochLeaf, PrivateLeaf, PublicLeaf, parse_leaf
+from paraph.protocol.entry import EpochLeaf, Leaf, PrivateLeaf, PublicLeaf, parse_leaf
 from paraph.protocol.errors import ProtocolError
 from paraph.tlog import checkpoint
 from paraph.tlog.checkpoint import Checkpoint
@@ -20,7 +22,6 @@ from paraph.tlog.merkle import EMPTY_ROOT
 from paraph.tlog.note import Verifier
 from paraph.tlog.tiles import Edge, Tile, new_bundles
 
-Leaf = PublicLeaf | PrivateLeaf | EpochLeaf
 Visit = Callable[[int, Leaf], None]
 """Told of each leaf, by index, as it is read; to be believed only once the whole replay has returned."""
 Progress = Callable[[int, int], None]
@@ -39,6 +40,8 @@ class ReplayReport:
     """The leaf that closes the signed tree: epoch number and time."""
     compared: int
     """Tiles and entry bundles compared."""
+    map_epochs: int
+    """Epochs whose map root was recomputed from the leaves; fewer than epochs where the log began without a map."""
     older: Checkpoint | None
     """The earlier checkpoint that this tree was shown to begin with, if one was given."""
     unchecked: tuple[str, ...]
@@ -102,6 +105,7 @@ class _Replay:
         self._files = files
         self._visit = visit
         self._epochs = _Epochs()
+        self._map = MapReplay()
         self._kinds: Counter[str] = Counter()
         self._root_then = EMPTY_ROOT
 
@@ -113,7 +117,7 @@ class _Replay:
         self._grow(hashes)
         for index, (entry, hash_of_leaf) in enumerate(zip(entries, hashes, strict=True), start):
             try:
-                self._take(index, entry)
+                self._take(index, entry, hash_of_leaf)
             except (BadLeaf, BadEpoch) as error:
                 raise self._files.vouch(index, hash_of_leaf, error) from error
 
@@ -127,13 +131,14 @@ class _Replay:
         for tile, data in tiles.items():
             self._files.check_tile(tile, data)
 
-    def _take(self, index: int, entry: bytes) -> None:
+    def _take(self, index: int, entry: bytes, hash_of_leaf: bytes) -> None:
         try:
             leaf = parse_leaf(entry)
         except ProtocolError as error:
             raise BadLeaf(f"leaf {index}", "a leaf of docs/protocol.md, section 3", str(error)) from error
         if isinstance(leaf, EpochLeaf):
             self._epochs.take(index, leaf)
+        self._map.take(index, leaf, hash_of_leaf)
         self._kinds[_kind(leaf)] += 1
         if self._visit is not None:
             self._visit(index, leaf)
@@ -148,11 +153,13 @@ class _Replay:
             raise ForkedLog(where, f"the root {self._older.root.hex()} signed before", self._root_then.hex())
         if self._older is not None and self._older.size:
             self._epochs.closing(self._older.size)
+        map_epochs = self._map.checked()
         return ReplayReport(
             checkpoint=self._tree,
             kinds=dict(self._kinds),
             last_epoch=self._epochs.closing(self._tree.size),
             compared=self._files.compared,
+            map_epochs=map_epochs,
             older=self._older,
             unchecked=tuple(self._files.unchecked),
         )

@@ -87,6 +87,9 @@ class EpochLeaf:
     time: int
 
 
+Leaf = PublicLeaf | PrivateLeaf | EpochLeaf
+
+
 def entry(kind: str, person: str, partner: str | None, ts: int, body: Mapping[str, Any]) -> dict[str, Any]:
     """An entry as it is committed to; `ts` in milliseconds, `partner` a slug or None. Raises EntryError."""
     made = {"kind": kind, "person": person, "partner": partner, "day": day_of(ts), "ts": ts, "body": dict(body)}
@@ -216,7 +219,7 @@ def epoch_leaf(n: int, prev_size: int, map_root: str | None, time: int) -> bytes
     return _EPOCH + encode(members)
 
 
-def parse_leaf(leaf: bytes) -> PublicLeaf | PrivateLeaf | EpochLeaf:
+def parse_leaf(leaf: bytes) -> Leaf:
     """Parse a leaf that must be in its one canonical form; raises LeafError."""
     first = _bounded(leaf)[:1]
     if first == _PRIVATE:

@@ -12,7 +12,7 @@ from paraph.protocol.entry import (
     LABEL_LENGTH,
     MAX_WEEK,
     PRIVATE_LEAF_LENGTH,
-    EpochLeaf,
+    Leaf,
     PrivateLeaf,
     PublicLeaf,
     parse_leaf,
@@ -39,7 +39,7 @@ def public_map_key(partner: str) -> bytes:
     return _PUBLIC_WEEK + public_label(partner)[:_LABEL_PART]
 
 
-def map_key(leaf: PublicLeaf | PrivateLeaf | EpochLeaf) -> bytes | None:
+def map_key(leaf: Leaf) -> bytes | None:
     """Key (32 bytes) of a parsed leaf; None for an epoch leaf, which the map does not hold."""
     if isinstance(leaf, PrivateLeaf):
         return private_map_key(leaf.week, leaf.label)

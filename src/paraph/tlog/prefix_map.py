@@ -23,7 +23,7 @@ from paraph.tlog.map_proof import (
     leaf_node,
     map_value,
 )
-from paraph.tlog.merkle import Frontier
+from paraph.tlog.merkle import HASH_SIZE, Frontier
 
 PAGE_LEAVES = 8
 """Keys that one page holds at most: more save memory, fewer save hashing."""
@@ -112,6 +112,17 @@ def grow(
         frontier.append(hash_of_leaf)
     values = {key: map_value(frontier.size, frontier.root()) for key, frontier in changed.items()}
     return before.set(values), changed
+
+
+def pack_frontier(frontier: Frontier) -> bytes:
+    """A frontier as it is kept for each key: size (8 bytes, big-endian), then its peaks (32 bytes each)."""
+    return frontier.size.to_bytes(8, "big") + b"".join(frontier.peaks)
+
+
+def unpack_frontier(data: bytes) -> Frontier:
+    """Read what `pack_frontier` wrote. Raises TlogError if the peaks are not those of the size."""
+    peaks = (data[at : at + HASH_SIZE] for at in range(8, len(data), HASH_SIZE))
+    return Frontier(int.from_bytes(data[:8], "big"), peaks)
 
 
 class _Merge:
