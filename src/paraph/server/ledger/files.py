@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from paraph.server.ledger.errors import LogStopped
-from paraph.tlog.tiles import Tile
+from paraph.tlog.merkle import HASH_SIZE
+from paraph.tlog.tiles import TILE_WIDTH, Tile, new_tiles, parse_tile
 
 CHECKPOINT = "checkpoint"
 
@@ -36,6 +37,17 @@ class LogFolder:
             return (self.root / path).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def indexes(self, start: int, end: int) -> dict[bytes, int]:
+        """Leaf hash to index of the published leaves [start, end), as far as their tiles are here."""
+        found: dict[bytes, int] = {}
+        for tile in new_tiles(start, end):
+            if tile.level == 0:
+                # A partial tile is dropped once its place is full.
+                data = self.read(tile.path) or self.read(Tile(0, tile.index).path) or b""
+                hashes = parse_tile(data, len(data) // HASH_SIZE)
+                found |= {item: index for index, item in enumerate(hashes, tile.index * TILE_WIDTH)}
+        return {item: index for item, index in found.items() if start <= index < end}
 
     def add(self, tiles: Mapping[Tile, bytes]) -> None:
         """Write tiles and bundles durably; those that are there must be the same. Raises LogStopped if they differ."""

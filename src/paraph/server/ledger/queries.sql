@@ -41,6 +41,12 @@ UPDATE ledger_outbox SET leaf_index = :leaf_index WHERE leaf_hash = :leaf_hash A
 -- name: leaf_index
 SELECT leaf_index FROM ledger_outbox WHERE leaf_hash = :leaf_hash;
 
+-- name: add_identity!
+INSERT INTO ledger_identity (one, vkey) VALUES (1, :vkey) ON CONFLICT (one) DO NOTHING;
+
+-- name: identity
+SELECT vkey FROM ledger_identity;
+
 -- name: progress
 SELECT size FROM ledger_progress;
 

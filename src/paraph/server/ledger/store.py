@@ -100,6 +100,13 @@ def progress(tx: Transaction) -> int:
     return 0 if row is None else int(row[0])
 
 
+def identity(tx: Transaction, vkey: str) -> str:
+    """The key of the log that this database belongs to: the first that was ever given here."""
+    tx.run(sql.add_identity, {"vkey": vkey})
+    row = tx.row(sql.identity)
+    return vkey if row is None else str(row[0])
+
+
 def leaf_index(tx: Transaction, leaf_hash: bytes) -> tuple[bool, int | None]:
     """Whether a leaf is known, and its index once it is under a published checkpoint."""
     row = tx.row(sql.leaf_index, {"leaf_hash": leaf_hash})

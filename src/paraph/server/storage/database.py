@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from paraph.server.storage.role import Role
+
 T = TypeVar("T")
 
 Row = tuple[Any, ...]
@@ -134,6 +136,10 @@ class Database(Protocol):
         the announcements of that stretch, and `position` becomes `upto` after both. If it raises, the stretch is
         offered again later, and no write runs before it has succeeded. Never called where one process is alone.
         """
+        ...
+
+    def role(self, name: str) -> Role:
+        """A role that at most one of the processes on this database holds at a time; not taken yet."""
         ...
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from paraph.server.storage.batches import Effects, GroupCommit, Listeners, Write, abandon
 from paraph.server.storage.database import DatabaseBusy, NotDurable, Params, Row, StorageError
+from paraph.server.storage.role import OnlyProcess
 
 T = TypeVar("T")
 
@@ -109,6 +110,10 @@ class SqliteDatabase(GroupCommit):
             return fn(SqliteTransaction(self._reader, None, self._listeners))
         finally:
             self._reader.execute("COMMIT")
+
+    def role(self, name: str) -> OnlyProcess:
+        """Every role is this process's: the file is."""
+        return OnlyProcess()
 
     async def close(self) -> None:
         """Commit what is queued, then close both connections and release the file."""

@@ -19,6 +19,7 @@ import psycopg
 
 from paraph.server.storage.batches import GroupCommit, Write, abandon, report
 from paraph.server.storage.database import Announcement, CommitUnknown, Row, StorageError, Transaction
+from paraph.server.storage.postgresql.role import AdvisoryRole
 from paraph.server.storage.postgresql.setup import CHANNEL, LOCK, connect, make_tables
 from paraph.server.storage.postgresql.transaction import BEGIN_READING, COMMIT, Reading, Writing
 from paraph.server.storage.postgresql.watch import Watch
@@ -77,6 +78,10 @@ class PostgresqlDatabase(GroupCommit):
     def lag(self) -> float:
         """Seconds since this process last knew of everything that others had committed."""
         return time.monotonic() - self._fresh
+
+    def role(self, name: str) -> AdvisoryRole:
+        """A role among the processes on this database."""
+        return AdvisoryRole(self._dsn, name)
 
     async def close(self) -> None:
         """Commit what is queued, then hang up."""
