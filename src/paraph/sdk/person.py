@@ -36,12 +36,16 @@ class Secrets:
 
 
 class Session(msgspec.Struct, frozen=True):
-    """Where and as whom the device is logged in."""
+    """Where and as whom the device is logged in; `refresh_token` gives the next access token, where this one expires.
+
+    Both tokens are replaced together, on disk before the new ones are used.
+    """
 
     base_url: str
     user_id: str
     device_id: str
     access_token: str
+    refresh_token: str | None = None
 
     def __repr__(self) -> str:
         return f"Session({self.user_id}, {self.device_id})"
@@ -61,6 +65,7 @@ class Person(Messenger):
         if session is None:
             raise SdkError("the store holds no session")
         transport.token = session.access_token
+        transport.renew = None if session.refresh_token is None else self._renew
         engine = DeviceEngine(records, os.urandom)
         driver = Driver(transport, records, engine, now)
         consent = Consent(transport, records, engine, driver, trust, now)
@@ -86,7 +91,7 @@ class Person(Messenger):
     ) -> "Person":
         """Make an account, this device and the person's cross-signing identity."""
         transport = transport or Transport(base_url)
-        body: Json = {"username": username, "password": password, "inhibit_login": False}
+        body: Json = {"username": username, "password": password, "inhibit_login": False, "refresh_token": True}
         body["auth"] = {"type": "m.login.dummy"}
         if registration_token is not None:
             body["auth"] = {"type": "m.login.registration_token", "token": registration_token}
@@ -110,7 +115,7 @@ class Person(Messenger):
         """Log a new device in. With the `secrets` of another device it signs itself and can enrol."""
         transport = transport or Transport(base_url)
         identifier = {"type": "m.id.user", "user": username}
-        body = {"type": "m.login.password", "identifier": identifier, "password": password}
+        body = {"type": "m.login.password", "identifier": identifier, "password": password, "refresh_token": True}
         answer = await transport.json("POST", CLIENT + "/login", body)
         seeds = None if secrets is None else secrets.identity
         person = await cls._begin(transport, answer, store, trust, now, seeds, published=True)
@@ -147,7 +152,13 @@ class Person(Messenger):
         published: bool,
     ) -> "Person":
         records = Records(store or MemoryStore())
-        session = Session(transport.base_url, answer["user_id"], answer["device_id"], answer["access_token"])
+        session = Session(
+            transport.base_url,
+            answer["user_id"],
+            answer["device_id"],
+            answer["access_token"],
+            answer.get("refresh_token"),
+        )
         with records.step():
             records.put(SESSION, "self", session)
             DeviceEngine.create(
@@ -161,6 +172,19 @@ class Person(Messenger):
         person = cls(transport, records, trust=trust, now=now)
         await person._driver.drain()
         return person
+
+    async def _renew(self) -> None:
+        """Replace the expired access token. An answer that is lost costs nothing: the old refresh token lives on."""
+        session = self._records.get(SESSION, "self", Session)
+        if session is None:
+            raise SdkError("the store holds no session")
+        asked = {"refresh_token": session.refresh_token}
+        answer = await self._transport.json("POST", CLIENT + "/refresh", asked, idempotent=True, public=True)
+        tokens = {"access_token": answer["access_token"]}
+        tokens["refresh_token"] = answer.get("refresh_token", session.refresh_token)
+        with self._records.step():
+            self._records.put(SESSION, "self", msgspec.structs.replace(session, **tokens))
+        self._transport.token = tokens["access_token"]
 
     async def logout(self) -> None:
         """End the session on the server and close the device. What the store holds can still be read."""

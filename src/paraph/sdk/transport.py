@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -26,8 +27,28 @@ def path(template: str, *segments: str) -> str:
     return template.format(*(quote(segment, safe="") for segment in segments))
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request as it was asked for. `public`: it carries no token."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    params: Mapping[str, str | int] | None = None
+    form: Mapping[str, str] | None = None
+    wait_ms: int = 0
+    public: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
 class Transport:
-    """Requests to one server. `token` (a bearer token) never appears in representations or errors."""
+    """Requests to one server. `token` (a bearer token) never appears in representations or errors.
+
+    `renew`, if there is one, is asked for another `token` when the server says that this one has expired (Matrix,
+    "Soft logout"); the refused request, of which nothing happened, is then sent again.
+    """
 
     def __init__(
         self,
@@ -39,6 +60,8 @@ class Transport:
         """Talk to `base_url`. A `client` given is the caller's to close; `sleep` takes seconds."""
         self.base_url = base_url.rstrip("/")
         self.token: str | None = None
+        self.renew: Callable[[], Awaitable[None]] | None = None
+        self._renewing = asyncio.Lock()
         self._client = client or httpx.AsyncClient(timeout=TIMEOUT)
         self._owns_client = client is None
         self._sleep = sleep
@@ -61,52 +84,62 @@ class Transport:
         idempotent: bool | None = None,
         wait_ms: int = 0,
         form: Mapping[str, str] | None = None,
+        public: bool = False,
     ) -> Json:
         """A JSON request and its answer, an object.
 
         GET and PUT are repeated when the server is busy or the connection fails, others only if `idempotent`. `wait_ms`
-        is how long the server may take on purpose (long polls). Raises MatrixError, ProblemError, TransportError.
+        is how long the server may take on purpose (long polls); a `public` request carries no token. Raises
+        MatrixError, ProblemError, TransportError.
         """
-        answer = _decoded(method, path, await self._send(method, path, body, params, idempotent, wait_ms, form))
+        call = _Call(method, path, body, params, form, wait_ms, public)
+        answer = _decoded(call, await self._send(call, method in ("GET", "PUT") if idempotent is None else idempotent))
         if not isinstance(answer, dict):
-            raise TransportError(f"{method} {path}: the answer is no JSON object")
+            raise TransportError(f"{call}: the answer is no JSON object")
         return answer
 
     async def array(self, path: str) -> list[Json]:
         """The answer of a GET that is an array of objects. Raises as `json`."""
-        answer = _decoded("GET", path, await self._send("GET", path, None, None, True, 0, None))
+        call = _Call("GET", path)
+        answer = _decoded(call, await self._send(call, True))
         if not isinstance(answer, list) or not all(isinstance(item, dict) for item in answer):
-            raise TransportError(f"GET {path}: the answer is no JSON array of objects")
+            raise TransportError(f"{call}: the answer is no JSON array of objects")
         return answer
 
     async def bytes(self, path: str) -> bytes:
         """The body of a GET. Raises as `json`."""
-        return (await self._send("GET", path, None, None, True, 0, None)).content
+        return (await self._send(_Call("GET", path), True)).content
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        params: Mapping[str, str | int] | None,
-        idempotent: bool | None,
-        wait_ms: int,
-        form: Mapping[str, str] | None,
-    ) -> httpx.Response:
-        repeatable = method in ("GET", "PUT") if idempotent is None else idempotent
+    async def _send(self, call: _Call, repeatable: bool) -> httpx.Response:
+        used = self.token
+        try:
+            return await self._insist(call, repeatable)
+        except MatrixError as error:
+            if call.public or self.renew is None or not (_expired(error) or self._outdated(error, used)):
+                raise
+            async with self._renewing:
+                if self.token == used:  # nobody else has renewed it meanwhile
+                    await self.renew()
+        return await self._insist(call, repeatable)
+
+    def _outdated(self, error: MatrixError, used: str | None) -> bool:
+        """Whether the request was refused because it still carried the token before this one."""
+        return error.status == 401 and error.errcode == "M_UNKNOWN_TOKEN" and self.token != used
+
+    async def _insist(self, call: _Call, repeatable: bool) -> httpx.Response:
         attempts = ATTEMPTS if repeatable else 1
         wait = FIRST_WAIT
         for attempt in range(1, attempts + 1):
             try:
-                response = await self._once(method, path, body, params, wait_ms, form)
+                response = await self._once(call)
             except httpx.TransportError as error:
                 if attempt == attempts:
-                    raise TransportError(f"{method} {path}: {type(error).__name__}") from error
+                    raise TransportError(f"{call}: {type(error).__name__}") from error
                 await self._sleep(wait)
             else:
                 if response.status_code < 400:
                     return response
-                failure = _failure(method, path, response)
+                failure = _failure(call, response)
                 if attempt == attempts or response.status_code not in BUSY:
                     raise failure
                 asked = failure.retry_after_ms if isinstance(failure, MatrixError) else None
@@ -114,46 +147,42 @@ class Transport:
             wait = min(2 * wait, LONGEST_WAIT)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _once(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        params: Mapping[str, str | int] | None,
-        wait_ms: int,
-        form: Mapping[str, str] | None,
-    ) -> httpx.Response:
-        headers = {} if self.token is None else {"authorization": f"Bearer {self.token}"}
+    async def _once(self, call: _Call) -> httpx.Response:
+        headers = {} if self.token is None or call.public else {"authorization": f"Bearer {self.token}"}
         content = None
-        if body is not None:
+        if call.body is not None:
             headers["content-type"] = "application/json"
-            content = msgspec.json.encode(body)
+            content = msgspec.json.encode(call.body)
         return await self._client.request(
-            method,
-            self.base_url + path,
+            call.method,
+            self.base_url + call.path,
             content=content,
-            params=params,
-            data=form,
+            params=call.params,
+            data=call.form,
             headers=headers,
-            timeout=TIMEOUT + wait_ms / 1000,
+            timeout=TIMEOUT + call.wait_ms / 1000,
         )
 
 
-def _decoded(method: str, path: str, response: httpx.Response) -> Any:
+def _expired(error: MatrixError) -> bool:
+    return error.status == 401 and error.errcode == "M_UNKNOWN_TOKEN" and error.body.get("soft_logout") is True
+
+
+def _decoded(call: _Call, response: httpx.Response) -> Any:
     try:
         return msgspec.json.decode(response.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TransportError(f"{method} {path}: the answer is no JSON") from error
+        raise TransportError(f"{call}: the answer is no JSON") from error
 
 
-def _failure(method: str, path: str, response: httpx.Response) -> MatrixError | ProblemError | TransportError:
+def _failure(call: _Call, response: httpx.Response) -> MatrixError | ProblemError | TransportError:
     try:
         body = msgspec.json.decode(response.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         body = None
     status = response.status_code
     if not isinstance(body, dict):
-        return TransportError(f"{method} {path}: status {status} without an error in JSON")
+        return TransportError(f"{call}: status {status} without an error in JSON")
     # Interactive authentication answers 401 with flows and no error code (Matrix, "User-Interactive Authentication").
     if "errcode" in body or "flows" in body:
         retry = body.get("retry_after_ms")
