@@ -1,8 +1,8 @@
 """One batch from staged leaves to a published checkpoint: the same code in normal running and after a crash.
 
-The order is what makes it safe. The batch is fixed on disk (`stage`), then `finish` writes its tiles, moves the signed
-head by compare-and-set, publishes the checkpoint and drops partial tiles. Each step finds what it did before and does
-it again with the same bytes or not at all, so `finish` may be cut off anywhere and repeated.
+The order is what makes it safe. The batch is fixed on disk (`stage`), then `extend` writes its tiles and moves the
+signed head by compare-and-set, and `publish` publishes the checkpoint and drops partial tiles. Each step finds what it
+did before and does it again with the same bytes or not at all, so all of it may be cut off anywhere and repeated.
 """
 
 import contextlib
@@ -75,8 +75,13 @@ class Log:
         self.checkpoints.stage(batch)
         return batch
 
-    def finish(self) -> tuple[Batch, list[bytes]] | None:
-        """Bring the staged batch to its published checkpoint; returns it with its leaf hashes, None if there is none.
+    def signed(self) -> bytes:
+        """The newest tree's checkpoint, signed by the log alone; that of the empty tree before the first."""
+        head = self.head()
+        return head.note or checkpoint.sign(Checkpoint(self.origin, head.size, head.root), self._signer)
+
+    def extend(self) -> tuple[Batch, list[bytes]] | None:
+        """Bring the staged batch to its signed tree; returns it with its leaf hashes, None if there is none.
 
         Raises LogStopped if the log must not go on; anything else means: try again.
         """
@@ -86,14 +91,22 @@ class Log:
         hashes = [leaf_hash(leaf) for leaf in batch.leaves]
         head = self.head()
         if batch.start == head.size:
-            head = self._extend(head, batch, hashes)
+            self._extend(head, batch, hashes)
         elif batch.end != head.size:
             raise LogStopped(
                 f"the staged batch [{batch.start}, {batch.end}) does not meet the head of size {head.size}"
             )
-        self.folder.publish(head.note)
-        self.folder.prune([*new_tiles(batch.start, batch.end), *new_bundles(batch.start, batch.end)])
         return batch, hashes
+
+    def publish(self, batch: Batch, cosigned: bytes) -> None:
+        """Publish the checkpoint of the tree that a batch completed, with whatever cosignatures it has."""
+        self.folder.publish(cosigned)
+        self.folder.prune([*new_tiles(batch.start, batch.end), *new_bundles(batch.start, batch.end)])
+
+    def finish(self) -> None:
+        """Bring the staged batch, if there is one, to its published checkpoint, without witnesses."""
+        if (extended := self.extend()) is not None:
+            self.publish(extended[0], self.signed())
 
     def leaves_after(self, size: int) -> list[tuple[int, bytes]]:
         """Index and leaf of every published leaf from a size on, epoch leaves left out."""

@@ -14,6 +14,7 @@ from paraph.server.ledger import store
 from paraph.server.ledger.errors import LogStopped
 from paraph.server.ledger.log import Log
 from paraph.server.ledger.model import Batch
+from paraph.server.ledger.witnesses import Unwitnessed, Witnesses
 from paraph.server.storage import Database
 from paraph.tlog.merkle import leaf_hash
 
@@ -41,6 +42,7 @@ class Sequencer:
         self,
         database: Database,
         log: Log,
+        witnesses: Witnesses,
         *,
         clock: Callable[[], int],
         on_published: Callable[[Batch, list[bytes]], None],
@@ -48,20 +50,30 @@ class Sequencer:
     ) -> None:
         self._database = database
         self._log = log
+        self._witnesses = witnesses
         self._clock = clock
         self._on_published = on_published
         self._cadence = cadence
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._agreed = False  # nothing is signed before a quorum of witnesses knows nothing newer
         self._unfinished = True  # what is staged may be from before a crash
         self._last = 0.0
         self._task: asyncio.Task[None] | None = None
         self.stopped: LogStopped | None = None
 
     async def start(self) -> None:
-        """Finish what a crash left, sign a first epoch, and go on in the background. Raises LogStopped or OSError."""
-        if await self.run_batch():
+        """Finish what a crash left, publish a first epoch, and go on in the background. Raises LogStopped or OSError.
+
+        Where the witnesses do not answer, the first epoch is left to the background too.
+        """
+        try:
+            more = await self.run_batch()
+        except Unwitnessed as error:
+            logger.warning("no checkpoint is published", reason=str(error))
+            more = True
+        if more:
             self._woken.set()
         self._task = asyncio.create_task(self._run())
 
@@ -71,6 +83,7 @@ class Sequencer:
         self._woken.set()
         if self._task is not None:
             await self._task
+        await self._witnesses.close()
         await self._in_thread(self._log.close)
         self._thread.shutdown()
 
@@ -84,6 +97,9 @@ class Sequencer:
         True if more may wait. Whatever it raises, calling it again goes on where it stopped.
         """
         self._last = time.monotonic()
+        if not self._agreed:
+            await self._witnesses.cosign(await self._in_thread(self._log.signed))
+            self._agreed = True
         if self._unfinished:
             await self._finish()
         leaves = await self._database.read(lambda tx: store.unsequenced(tx, MAX_BATCH))
@@ -93,9 +109,11 @@ class Sequencer:
         return len(leaves) == MAX_BATCH
 
     async def _finish(self) -> None:
-        finished = await self._in_thread(self._log.finish)
-        if finished is not None:
-            batch, hashes = finished
+        extended = await self._in_thread(self._log.extend)
+        if extended is not None:
+            batch, hashes = extended
+            cosigned = await self._witnesses.cosign(await self._in_thread(self._log.signed))
+            await self._in_thread(lambda: self._log.publish(batch, cosigned))
             # The epoch leaf, the last one, is in no outbox.
             indexes = list(zip(hashes, range(batch.start, batch.end), strict=True))[:-1]
             await self._reconcile(batch.start)
@@ -130,6 +148,10 @@ class Sequencer:
                 self.stopped = error
                 logger.critical("log stopped", reason=str(error))
                 return
+            except Unwitnessed as error:
+                logger.warning("no checkpoint is published", reason=str(error))
+                self._woken.set()
+                await self._wait(self._stopping, self._cadence.retry)
             except Exception:
                 # This batch failed (disk full, I/O error). Nothing is lost: it is tried again.
                 logger.exception("batch failed")

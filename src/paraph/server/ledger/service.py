@@ -16,8 +16,11 @@ from paraph.server.ledger.errors import LogUnavailable, NoLogKey
 from paraph.server.ledger.log import open_log
 from paraph.server.ledger.model import Batch, Recorded
 from paraph.server.ledger.sequencer import Cadence, Sequencer
+from paraph.server.ledger.witnesses import Witnesses
 from paraph.server.storage import Database, Transaction
+from paraph.tlog import note
 from paraph.tlog.merkle import leaf_hash
+from paraph.tlog.policy import Policy
 
 MAX_WAITING = 200_000
 """Leaves that may wait for the sequencer; beyond it, nothing that needs a record is done."""
@@ -36,8 +39,12 @@ class Ledger:
         *,
         clock: Callable[[], int],
         cadence: Cadence = Cadence(),
+        policy: Policy | None = None,
     ) -> None:
-        """Open the log below `data`; raises StartRefused if key, checkpoints and files do not belong together."""
+        """Open the log below `data`; each checkpoint waits for the quorum of `policy`, if one is given.
+
+        Raises StartRefused if key, checkpoints and files do not belong together, or if the policy is another log's.
+        """
         self._database = database
         self._clock = clock
         self._log = open_log(data, origin)
@@ -45,7 +52,10 @@ class Ledger:
         self._waiting = 0
         self._watchers: dict[bytes, list[asyncio.Future[tuple[int, int] | None]]] = {}
         self._stopping = False
-        self._sequencer = Sequencer(database, self._log, clock=clock, on_published=self._published, cadence=cadence)
+        witnesses = Witnesses(policy, note.Verifier.from_vkey(self._log.vkey), self._log.folder, clock=clock)
+        self._sequencer = Sequencer(
+            database, self._log, witnesses, clock=clock, on_published=self._published, cadence=cadence
+        )
 
     @property
     def origin(self) -> str:
