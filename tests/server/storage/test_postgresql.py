@@ -202,6 +202,32 @@ class TestProcesses:
             assert await database.read(count) == number
         assert heard == [Announcement("news", str(number), local=False) for number in range(1, 6)]
 
+    async def test_own_commits_are_not_news(
+        self, database: PostgresqlDatabase, other: PostgresqlDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A process that hears of its own commit before the commit has answered tells its listeners once, as local."""
+        monkeypatch.setattr(watch_module, "POLL", 3600.0)
+        heard: list[Announcement] = []
+        stretches: list[tuple[int, int]] = []
+        database.listen("news", heard.append)
+        database.follow(lambda tx, after, upto: stretches.append((after, upto)))
+        await database.write(lambda tx: None)
+        await until(lambda: database._watch._polls == 1)
+        exchange = database._writer.exchange
+
+        async def slow(steps: Sequence[Step]) -> Any:
+            results = await exchange(steps)
+            if steps[-1][0] == "COMMIT":
+                await until(lambda: database._watch._heard == 1)
+            return results
+
+        database._writer.exchange = slow  # type: ignore[method-assign]
+        await database.write(lambda tx: tx.announce("news", "mine"))
+        await other.write(lambda tx: tx.announce("news", "theirs"))
+        await until(lambda: len(heard) > 1)
+        assert heard == [Announcement("news", "mine", local=True), Announcement("news", "theirs", local=False)]
+        assert stretches == [(1, 2)]
+
     async def test_news_arrive_without_notifications(
         self, database: PostgresqlDatabase, other: PostgresqlDatabase, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 PATIENCE = 10.0
 """Seconds that reads and writes wait for a PostgreSQL that has gone away to come back."""
-_BACKOFF = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
+_FIRST_DELAY, _LONGEST_DELAY = 0.05, 1.0
 
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _STATE = "SELECT last, forgotten FROM stream_position"
@@ -124,14 +124,15 @@ class PostgresqlDatabase(GroupCommit):
 
     async def _reconnect(self, statements: tuple[str, ...], give_up: float) -> Wire:
         """A new connection once PostgreSQL lets us in; raises Lost after `give_up` (of `time.monotonic`)."""
-        for attempt in range(1_000_000):
-            await asyncio.sleep(_BACKOFF[min(attempt, len(_BACKOFF) - 1)])
+        delay = 0.0
+        while True:
             try:
                 return await asyncio.to_thread(connect, self._dsn, statements)
             except Lost:
                 if time.monotonic() > give_up:
                     raise
-        raise AssertionError("unreachable")
+            delay = min(2 * delay + _FIRST_DELAY, _LONGEST_DELAY)
+            await asyncio.sleep(delay)
 
     # Writing
 
@@ -172,7 +173,7 @@ class PostgresqlDatabase(GroupCommit):
         steps: list[Step] = [(_BEGIN, {}), (LOCK, {}), (_STATE, {}), (_NEWS, {"after": self._seen})]
         _, _, state, news = await wire.exchange(steps)
         last, forgotten = wire.decoded(_STATE, state)[0]
-        self._absorb(Writing(wire, self._listeners, _none_left), last, forgotten, wire.decoded(_NEWS, news))
+        self._absorb(Writing(wire, self._listeners, _none), last, forgotten, wire.decoded(_NEWS, news))
         self._given = self._base = max(self._given, last)
 
     def _take(self) -> int:
@@ -180,7 +181,10 @@ class PostgresqlDatabase(GroupCommit):
         return self._given
 
     def _apply(self, batch: list[Write], guarded: bool) -> bool:
-        """Run every function; with `guarded`, each in a savepoint. False if something has to be undone that is not."""
+        """Run every function, with `guarded` each in a savepoint. False if without them there is something to undo.
+
+        A function that raises before it has written anything leaves nothing to undo: most refusals cost nothing.
+        """
         wire, release = self._writer, b""
         for write in batch:
             if guarded:
@@ -284,5 +288,5 @@ class PostgresqlDatabase(GroupCommit):
         self._fresh = time.monotonic()
 
 
-def _none_left() -> int:
+def _none() -> int:
     raise StorageError("whoever follows other processes does not write")

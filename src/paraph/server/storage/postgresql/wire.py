@@ -135,9 +135,8 @@ class Wire:
 
     def leave(self, sql: str) -> None:
         """Send a statement and let its answer be collected by whatever comes next; for the end of a read."""
-        held = self._hold(sql)
         try:
-            self._pg.send_query_prepared(held.handle or b"", [], [], _BINARY)
+            self._send(self._hold(sql), [], [])
             self._owed = True
             while self._pg.flush():
                 self._poll.poll()
