@@ -30,6 +30,7 @@ from paraph.server.inbox.source import MessengerSource
 from paraph.server.ledger import http as ledger_http
 from paraph.server.ledger.errors import LedgerError
 from paraph.server.ledger.service import Ledger
+from paraph.server.ledger.witnesses import load_policy
 from paraph.server.messenger import http as messenger_http
 from paraph.server.messenger.core import Hooks
 from paraph.server.messenger.reading import parse_token
@@ -67,7 +68,8 @@ class Server:
             server_name=settings.server_name,
             registration=settings.registration,
         )
-        self.ledger = Ledger(self.database, settings.data, settings.log_origin, clock=system_time)
+        policy = load_policy(Path(settings.witnesses)) if settings.witnesses else None
+        self.ledger = Ledger(self.database, settings.data, settings.log_origin, clock=system_time, policy=policy)
         self.devices = Devices(
             self.database,
             self.accounts,

@@ -35,6 +35,9 @@ class Settings:
     registration: str = _setting("closed", "who may make an account", "open", "token", "closed")
     require_encryption: bool = _setting(True, "refuse plaintext messages, and rooms without encryption")
     rate_limits: bool = _setting(True, "apply the published request limits")
+    witnesses: str = _setting(
+        "", "the file with the log's witness policy; empty means that no witness is asked", form="a path"
+    )
     profile: str = _setting("production", "`test` is needed to switch require_encryption off", "production", "test")
 
     def __post_init__(self) -> None:
