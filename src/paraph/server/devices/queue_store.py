@@ -38,7 +38,7 @@ def ends(tx: Transaction, user_id: str, device_id: str) -> QueueEnds:
 
 
 def part(tx: Transaction, user_id: str, device_id: str, since: int, upto: int, limit: int) -> list[Waiting]:
-    """The messages at positions in (since, upto], oldest first, at most `limit` (-1: all)."""
+    """The messages at positions in (since, upto], oldest first, at most `limit`."""
     window = {"user_id": user_id, "device_id": device_id, "since": since, "upto": upto, "limit": limit}
     return [
         Waiting(position, sender, sender_device, kind, msgspec.Raw(content.encode()))

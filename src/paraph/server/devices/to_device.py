@@ -132,7 +132,7 @@ class ToDevice:
         newest = self._known_ends(tx, user_id, device_id).newest
         if newest is None or newest <= since:
             return []
-        return queue_store.part(tx, user_id, device_id, since, upto, -1 if limit is None else limit)
+        return queue_store.part(tx, user_id, device_id, since, upto, MAX_WAITING if limit is None else limit)
 
     def _known_ends(self, tx: Transaction, user_id: str, device_id: str) -> QueueEnds:
         ends = self._ends.get((user_id, device_id))
