@@ -158,10 +158,12 @@ async def test_an_idle_log_signs_a_heartbeat_epoch(tmp_path: Path) -> None:
 async def test_stopping_lets_go_of_whoever_waits_for_a_leaf(tmp_path: Path) -> None:
     """A long poll does not hold up the end of the server."""
     async with running_ledger(tmp_path) as (database, ledger):
-        ledger._sequencer._stopping.set()  # nothing more is sequenced: the leaf stays on its way
-        ledger._sequencer._woken.set()
-        assert ledger._sequencer._task is not None
-        await ledger._sequencer._task
+        sequencer = ledger._leading.sequencer
+        assert sequencer is not None
+        sequencer._stopping.set()  # nothing more is sequenced: the leaf stays on its way
+        sequencer._woken.set()
+        assert sequencer._task is not None
+        await sequencer._task
         record = await database.write(lambda tx: ledger.record_public(tx, "notice", "marquee", {}))
         leaf = protocol.public_leaf("notice", "marquee", record["ts"], {})
         waiting = asyncio.create_task(ledger.integrated(leaf_hash(leaf), 10_000))

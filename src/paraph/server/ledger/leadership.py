@@ -9,8 +9,12 @@ import fcntl
 import os
 from pathlib import Path
 
+from paraph.server.ledger.errors import StartRefused
+from paraph.server.ledger.files import LogFolder
 from paraph.server.ledger.log import Log, open_log
 from paraph.server.storage.role import Role
+from paraph.tlog import checkpoint, note
+from paraph.tlog.errors import TlogError
 
 
 class Leadership:
@@ -46,10 +50,25 @@ class Leadership:
         await self._role.release()
         self._unlock()
 
+    def abandon(self, log: Log | None) -> None:
+        """Close a log that was claimed and will not be written after all."""
+        if log is not None:
+            log.close()
+        self._unlock()
+
     def _unlock(self) -> None:
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
+
+
+def published_size(folder: LogFolder, verifier: note.Verifier) -> int:
+    """Size of the published tree, for a process that does not write it; 0 without one. Raises StartRefused."""
+    published = folder.checkpoint()
+    try:
+        return 0 if published is None else checkpoint.open(published, verifier).size
+    except TlogError as error:
+        raise StartRefused(f"log/checkpoint is not one of this log: {error}") from error
 
 
 def _try_lock(path: Path) -> int | None:

@@ -1,9 +1,9 @@
-"""The one task that turns waiting leaves into the log, batch by batch."""
+"""The one task that turns waiting leaves into the log, batch by batch, in the process that leads (see `leading`)."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,13 +15,15 @@ from paraph.server.ledger.errors import LogStopped
 from paraph.server.ledger.log import Log
 from paraph.server.ledger.model import Batch
 from paraph.server.ledger.witnesses import Unwitnessed, Witnesses
-from paraph.server.storage import Database
+from paraph.server.storage import Database, Transaction
 from paraph.tlog.merkle import leaf_hash
 
 T = TypeVar("T")
 
 logger = structlog.get_logger("paraph.ledger")
 
+PUBLISHED = "ledger.published"
+"""Topic: the leaves `<start> <end>` (end excluded) are under a published checkpoint."""
 MAX_BATCH = 4096
 """Leaves taken from the outbox for one epoch."""
 
@@ -45,14 +47,14 @@ class Sequencer:
         witnesses: Witnesses,
         *,
         clock: Callable[[], int],
-        on_published: Callable[[Batch, list[bytes]], None],
+        still_leads: Callable[[], Awaitable[bool]],
         cadence: Cadence,
     ) -> None:
         self._database = database
         self._log = log
         self._witnesses = witnesses
         self._clock = clock
-        self._on_published = on_published
+        self._still_leads = still_leads
         self._cadence = cadence
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
         self._woken = asyncio.Event()
@@ -62,6 +64,7 @@ class Sequencer:
         self._last = 0.0
         self._task: asyncio.Task[None] | None = None
         self.stopped: LogStopped | None = None
+        self.ended = asyncio.Event()
 
     async def start(self) -> None:
         """Finish what a crash left, publish a first epoch, and go on in the background. Raises LogStopped or OSError.
@@ -117,9 +120,13 @@ class Sequencer:
             # The epoch leaf, the last one, is in no outbox.
             indexes = list(zip(hashes, range(batch.start, batch.end), strict=True))[:-1]
             await self._reconcile(batch.start)
-            await self._database.write(lambda tx: store.mark(tx, indexes, batch.end))
-            self._on_published(batch, hashes)
+            await self._database.write(lambda tx: self._mark(tx, batch, indexes))
         self._unfinished = False
+
+    def _mark(self, tx: Transaction, batch: Batch, indexes: list[tuple[bytes, int]]) -> None:
+        if store.progress(tx) < batch.end:  # else it was marked, and all were told, before the last leader ended
+            store.mark(tx, indexes, batch.end)
+            tx.announce(PUBLISHED, f"{batch.start} {batch.end}")
 
     async def _reconcile(self, upto: int) -> None:
         """Where the database is behind the log, because it was restored from a backup, learn from the log.
@@ -135,6 +142,12 @@ class Sequencer:
         logger.warning("the database was older than the log", records=len(leaves))
 
     async def _run(self) -> None:
+        try:
+            await self._run_batches()
+        finally:
+            self.ended.set()
+
+    async def _run_batches(self) -> None:
         while not self._stopping.is_set():
             await self._wait(self._woken, self._cadence.heartbeat - self._since())
             await self._wait(self._stopping, self._cadence.interval - self._since())
@@ -142,11 +155,12 @@ class Sequencer:
                 return
             self._woken.clear()
             try:
+                if not await self._still_leads():
+                    return
                 if await self.run_batch():
                     self._woken.set()
             except LogStopped as error:
                 self.stopped = error
-                logger.critical("log stopped", reason=str(error))
                 return
             except Unwitnessed as error:
                 logger.warning("no checkpoint is published", reason=str(error))

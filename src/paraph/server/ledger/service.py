@@ -12,16 +12,21 @@ from paraph.protocol import entry as protocol
 from paraph.protocol.canonical import encode
 from paraph.server.http.errors import Overloaded
 from paraph.server.ledger import store
-from paraph.server.ledger.errors import LogUnavailable, NoLogKey
-from paraph.server.ledger.log import open_log
-from paraph.server.ledger.model import Batch, Recorded
-from paraph.server.ledger.sequencer import Cadence, Sequencer
+from paraph.server.ledger.errors import LogUnavailable, NoLogKey, StartRefused
+from paraph.server.ledger.files import LogFolder
+from paraph.server.ledger.key import load_log_key
+from paraph.server.ledger.leadership import Leadership, published_size
+from paraph.server.ledger.leading import STOPPED, Leading
+from paraph.server.ledger.log import Log
+from paraph.server.ledger.model import Recorded
+from paraph.server.ledger.sequencer import PUBLISHED, Cadence, Sequencer
 from paraph.server.ledger.witnesses import Witnesses
-from paraph.server.storage import Database, Transaction
-from paraph.tlog import note
+from paraph.server.storage import Announcement, Database, Transaction
 from paraph.tlog.merkle import leaf_hash
 from paraph.tlog.policy import Policy
 
+_RECORDED = "ledger.recorded"
+"""Topic: a leaf waits for the sequencer, in whichever process that runs."""
 MAX_WAITING = 200_000
 """Leaves that may wait for the sequencer; beyond it, nothing that needs a record is done."""
 MAX_WATCHERS = 10_000
@@ -41,31 +46,63 @@ class Ledger:
         cadence: Cadence = Cadence(),
         policy: Policy | None = None,
     ) -> None:
-        """Open the log below `data`; each checkpoint waits for the quorum of `policy`, if one is given.
+        """Open the log below `data`, to write it or, where another process does that already, to serve it.
 
-        Raises StartRefused if key, checkpoints and files do not belong together, or if the policy is another log's.
+        Each checkpoint waits for the quorum of `policy`, if one is given. Raises StartRefused if key, checkpoints and
+        files do not belong together, or if the policy is another log's.
         """
         self._database = database
         self._clock = clock
-        self._log = open_log(data, origin)
-        self._size = self._log.head().size
+        self._cadence = cadence
+        self._policy = policy
+        self._leadership = Leadership(data, origin, database.role("log"))
+        log = self._leadership.claim()
+        try:
+            self._open(data, origin, log)
+        except BaseException:
+            self._leadership.abandon(log)
+            raise
         self._waiting = 0
         self._watchers: dict[bytes, list[asyncio.Future[tuple[int, int] | None]]] = {}
+        self._looks: set[asyncio.Task[None]] = set()
+        self._stopped: str | None = None
         self._stopping = False
-        witnesses = Witnesses(policy, note.Verifier.from_vkey(self._log.vkey), self._log.folder, clock=clock)
-        self._sequencer = Sequencer(
-            database, self._log, witnesses, clock=clock, on_published=self._published, cadence=cadence
+        database.listen(_RECORDED, self._recorded)
+        database.listen(PUBLISHED, self._published)
+        database.listen(STOPPED, self._heard_stop)
+
+    def _open(self, data: Path, origin: str, log: Log | None) -> None:
+        key = load_log_key(data / "keys" / "log.key", origin, new_log=False)
+        self._origin, self._vkey, self._verifier = key.name, key.vkey, key.verifier
+        self._folder = LogFolder(data / "log")
+        self._size = log.head().size if log is not None else published_size(self._folder, self._verifier)
+        if log is None:
+            self._witnesses()  # a policy that does not fit is refused now, not when this process comes to lead
+        self._leading = Leading(self._database, self._leadership, log, self._sequencer)
+
+    def _sequencer(self, log: Log) -> Sequencer:
+        """What writes the log while this process leads."""
+        return Sequencer(
+            self._database,
+            log,
+            self._witnesses(),
+            clock=self._clock,
+            still_leads=self._leadership.held,
+            cadence=self._cadence,
         )
+
+    def _witnesses(self) -> Witnesses:
+        return Witnesses(self._policy, self._verifier, self._folder, clock=self._clock)
 
     @property
     def origin(self) -> str:
         """Origin line of the log's checkpoints."""
-        return self._log.origin
+        return self._origin
 
     @property
     def vkey(self) -> str:
         """The log's public key, as clients pin it."""
-        return self._log.vkey
+        return self._vkey
 
     @property
     def size(self) -> int:
@@ -74,20 +111,37 @@ class Ledger:
 
     @property
     def stopped(self) -> str | None:
-        """Why the log stopped, if it did."""
-        return None if self._sequencer.stopped is None else str(self._sequencer.stopped)
+        """Why the log stopped, if it did, in this process or in the one that writes it."""
+        return self._stopped if self._leading.stopped is None else str(self._leading.stopped)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the log; of those that share a database and a data folder, one does."""
+        return self._leading.sequencer is not None
 
     async def start(self) -> None:
-        """Finish what a crash left and start sequencing; a checkpoint is published when this returns."""
+        """Finish what a crash left and start sequencing; in the process that leads, a checkpoint is published when
+        this returns. Raises StartRefused if the database belongs to another log.
+        """
+        await self._database.write(self._check_identity)
         self._waiting = await self._database.read(store.count_unsequenced)
-        await self._sequencer.start()
+        await self._leading.start()
+
+    def _check_identity(self, tx: Transaction) -> None:
+        known = store.identity(tx, self._vkey)
+        if known != self._vkey:
+            raise StartRefused(
+                f"this database belongs to the log {known}, and keys/log.key is the key of {self._vkey};"
+                " processes that share a database share one data folder"
+            )
 
     async def stop(self) -> None:
         """Let go of whoever waits for a leaf, finish the batch at hand and close."""
         self._stopping = True
         for future in [future for futures in self._watchers.values() for future in futures]:
             _resolve(future, None)
-        await self._sequencer.stop()
+        await self._leading.stop()
+        await asyncio.gather(*self._looks)
 
     # -- recording, inside the caller's transaction --
 
@@ -144,18 +198,18 @@ class Ledger:
         return record
 
     def _check_open(self) -> None:
-        if self._sequencer.stopped is not None:
+        if self.stopped is not None:
             raise LogUnavailable
         if self._waiting >= MAX_WAITING:
             raise Overloaded
 
     def _add_leaf(self, tx: Transaction, position: int, leaf: bytes) -> None:
         if store.add_leaf(tx, leaf_hash(leaf), position, leaf):
-            tx.after_commit(self._recorded)
+            tx.announce(_RECORDED, "")
 
-    def _recorded(self) -> None:
+    def _recorded(self, _announcement: Announcement) -> None:
         self._waiting += 1
-        self._sequencer.wake()
+        self._leading.wake()
 
     # -- reading --
 
@@ -190,9 +244,11 @@ class Ledger:
         future: asyncio.Future[tuple[int, int] | None] = asyncio.get_running_loop().create_future()
         self._watchers.setdefault(wanted, []).append(future)
         try:
-            known, index = await self._database.read(lambda tx: store.leaf_index(tx, wanted))
+            (known, index), size = await self._database.read(
+                lambda tx: (store.leaf_index(tx, wanted), store.progress(tx))
+            )
             if index is not None:
-                return index, self._size
+                return index, size
             if not known or self._stopping or timeout_ms <= 0 or len(self._watchers) > MAX_WATCHERS:
                 return None
             return await asyncio.wait_for(future, timeout_ms / 1000)
@@ -203,7 +259,7 @@ class Ledger:
 
     def tile_file(self, path: str) -> bytes | None:
         """A public file below `log/`; `path` must be one that `tiles.parse_path` accepts, or `checkpoint`."""
-        return self._log.folder.read(path)
+        return self._folder.read(path)
 
     def _forget(self, wanted: bytes, future: "asyncio.Future[tuple[int, int] | None]") -> None:
         futures = self._watchers[wanted]
@@ -211,12 +267,26 @@ class Ledger:
         if not futures:
             del self._watchers[wanted]
 
-    def _published(self, batch: Batch, hashes: list[bytes]) -> None:
-        self._size = batch.end
-        self._waiting = max(0, self._waiting - (len(hashes) - 1))
-        for index, found in enumerate(hashes, start=batch.start):
-            for future in self._watchers.get(found, ()):
-                _resolve(future, (index, batch.end))
+    def _published(self, announcement: Announcement) -> None:
+        """A batch is under a published checkpoint, whichever process wrote it."""
+        start, end = map(int, announcement.payload.split())
+        self._size = max(self._size, end)
+        self._waiting = max(0, self._waiting - (end - start - 1))  # the epoch leaf never waited
+        self._stopped = None
+        if self._watchers:
+            task = asyncio.get_running_loop().create_task(self._look_for_watched(start, end))
+            self._looks.add(task)
+            task.add_done_callback(self._looks.discard)
+
+    async def _look_for_watched(self, start: int, end: int) -> None:
+        """Tell whoever waits for one of these leaves; the published tiles say where each is."""
+        indexes = await asyncio.to_thread(self._folder.indexes, start, end)
+        for wanted in self._watchers.keys() & indexes.keys():
+            for future in self._watchers[wanted]:
+                _resolve(future, (indexes[wanted], end))
+
+    def _heard_stop(self, announcement: Announcement) -> None:
+        self._stopped = announcement.payload
 
 
 def _resolve(future: "asyncio.Future[tuple[int, int] | None]", result: tuple[int, int] | None) -> None:
