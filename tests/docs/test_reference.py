@@ -4,11 +4,11 @@ import dataclasses
 import re
 
 import pytest
-from scripts import reference
 
 from paraph.server.config import Settings
 from paraph.server.http import Access, Endpoint, Reply, Request
 from paraph.server.http.limits import LIMITS
+from scripts import reference
 
 
 def test_settings_page_is_up_to_date() -> None:

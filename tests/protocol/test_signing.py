@@ -110,7 +110,8 @@ def test_a_missing_or_malformed_signature_is_refused(signatures: object) -> None
 
 
 @pytest.mark.parametrize(
-    "public_key", ["", "A" * 42, KEY.public_key + "=", b64(bytes(31)), SigningKey.from_seed(bytes(31) + b"\x01").public_key]
+    "public_key",
+    ["", "A" * 42, KEY.public_key + "=", b64(bytes(31)), SigningKey.from_seed(bytes(31) + b"\x01").public_key],
 )
 def test_another_or_malformed_key_is_refused(public_key: str) -> None:
     """A signature verifies under the key that made it and no other."""
