@@ -355,3 +355,34 @@ async def test_given_trust_is_demanded(platform: Platform) -> None:
     )
     with pytest.raises(TrustError):
         await strict.trust()
+
+
+async def test_a_slow_clock_does_not_outlive_a_grant(platform: Platform) -> None:
+    """On a device whose clock is behind, `until` counts by the log's time between two looks at the grants as well."""
+    person = await granted(platform)
+    assert await reaches_partner(person, platform)
+    until = platform.grants[0]["grant"]["until"]
+    behind = until - platform.now - 30_000
+    platform.log.publish(time=platform.now + behind)
+    person._consent.forget_view()
+    assert await reaches_partner(person, platform)
+    platform.now += 40_000
+    assert not await reaches_partner(person, platform)
+
+
+async def test_room_state_that_a_sync_overtook_is_asked_for_again(platform: Platform) -> None:
+    """The answer to a question for a room's state does not bring back a member whom a sync has removed meanwhile."""
+    person, gone = await platform.person(), "@gone:example.org"
+    honest = platform._state
+
+    def member(membership: str) -> dict[str, Any]:
+        return {"type": "m.room.member", "state_key": gone, "content": {"membership": membership}}
+
+    def overtaken() -> list[dict[str, Any]]:
+        platform._state = lambda: [*honest(), member("leave")]  # type: ignore[method-assign]
+        person.rooms.apply(ROOM, [member("leave")], membership="join")
+        return [*honest(), member("join")]
+
+    platform._state = overtaken  # type: ignore[method-assign]
+    room = await person.load_room(ROOM)
+    assert gone not in room.present

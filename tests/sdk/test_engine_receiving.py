@@ -194,3 +194,52 @@ def test_own_export_can_be_imported(directory: Directory, author: Phone, corresp
     opened = second.read(sent)
     assert isinstance(opened, Decrypted)
     assert (opened.content["body"], opened.direct, opened.sender_verified) == ("old", False, False)
+
+
+def test_imported_keys_speak_for_nobody_on_the_device_itself(author: Phone, correspondent: Phone) -> None:
+    """A key that came by import is not shown as verified, even if it claims to be this device's own session."""
+    forger, reader = author, correspondent
+    sent = forger.send("I never said this", BOTH)
+    (exported,) = forger.engine.inbound.export()
+    forged = {**exported, "sender_key": reader.engine.account.curve25519, "org.paraph.owner": STRANGER}
+    forged["sender_claimed_keys"] = {"ed25519": reader.engine.account.ed25519}
+    with reader.records.step():
+        reader.engine.inbound.import_([forged])
+    content = {**sent["content"], "sender_key": reader.engine.account.curve25519, "device_id": "CORR1"}
+    opened = reader.read({**sent, "sender": STRANGER, "content": content})
+    assert isinstance(opened, Decrypted)
+    assert not opened.sender_verified
+
+
+def test_others_cannot_use_up_the_place_of_a_sessions_owner(author: Phone, correspondent: Phone) -> None:
+    """Whoever knows a session may claim it under as many keys as she likes: its owner's own key is still taken."""
+    sent = author.send("mine", BOTH)
+    key = author.engine.outbound.room_key(ROOM)
+    with correspondent.records.step():
+        for number in range(100):
+            correspondent.engine.inbound.add_key(key, STRANGER, f"key {number}", "other", "D")
+    assert len(correspondent.engine.inbound.claims(session_of(sent))) < 100
+    author.share(BOTH)
+    with author.records.step():
+        author.engine.outbound.discard(ROOM)
+    correspondent.sync()
+    late = author.send("next", BOTH)
+    key, session = author.engine.outbound.room_key(ROOM), session_of(late)
+    assert correspondent.body(late) == "unknown-session"
+    with correspondent.records.step():
+        for number in range(100):
+            correspondent.engine.inbound.add_key(key, STRANGER, f"key {number}", "other", "D")
+    assert correspondent.engine.inbound.claims(session)
+    correspondent.sync()
+    assert correspondent.body(late) == "next"
+
+
+def test_late_message_keeps_the_room_it_waited_in(author: Phone, correspondent: Phone) -> None:
+    """Who claims the session for another room first does not move the message there."""
+    sent = author.send("early bird", BOTH)
+    key = author.engine.outbound.room_key(ROOM)
+    assert correspondent.body(sent) == "unknown-session"
+    with correspondent.records.step():
+        correspondent.engine.inbound.add_key({**key, "room_id": "!other:example.org"}, STRANGER, "k", "e", "D")
+    (late,) = correspondent.sync().late
+    assert (late.content["body"], late.room_id) == ("early bird", ROOM)

@@ -61,6 +61,10 @@ def test_relations_and_grants_stay_in_clear(author: Phone, correspondent: Phone)
         )
     assert content["m.relates_to"] == relation
     assert content["org.paraph.grants"] == 7
+    hidden = {name: value for name, value in content.items() if name != "m.relates_to"}
+    opened_by_author = author.read(event(AUTHOR, hidden))
+    assert isinstance(opened_by_author, Decrypted)
+    assert "m.relates_to" not in opened_by_author.content
     correspondent.sync()
     opened = correspondent.read(event(AUTHOR, content))
     assert isinstance(opened, Decrypted)

@@ -115,7 +115,9 @@ class Grants:
         except SdkError as error:
             log.warning("no partner gets keys: %s", error)
             return version, None
-        found = [await self._access_or_none(state, max(now, seen.time)) for state in active]
+        # A clock that runs behind the log's must not let a grant outlive its `until`.
+        behind = max(0, seen.time - now)
+        found = [await self._access_or_none(state, now, behind) for state in active]
         return version, GrantView(version, now, tuple(a for a in found if a is not None))
 
     async def confirm(self, rendered: Any) -> LedgerEntry:
@@ -175,14 +177,14 @@ class Grants:
         live = listed["live"] is True
         return GrantState(grant, listed["grant"], listed["chain"], amendments, revoked, ended, live)
 
-    async def _access_or_none(self, state: GrantState, at: int) -> PartnerAccess | None:
+    async def _access_or_none(self, state: GrantState, now: int, behind: int) -> PartnerAccess | None:
         try:
-            return await self._access(state, at)
+            return await self._access(state, now + behind, behind)
         except (SdkError, ProtocolError) as error:
             log.warning("partner %s gets no keys: %s", state.grant.partner, error)
             return None
 
-    async def _access(self, state: GrantState, at: int) -> PartnerAccess | None:
+    async def _access(self, state: GrantState, at: int, behind: int) -> PartnerAccess | None:
         grant = state.grant
         info = await self._partners.get(grant.partner)
         self._partners.pin(info)
@@ -191,7 +193,8 @@ class Grants:
             return None
         await self._prove_grant(grant, state.document)
         devices = await self._partners.live_devices(info, at)
-        return PartnerAccess(grant.grant_id, info.user_id, scope.rooms, scope.until, devices, scope.excluded)
+        until = scope.until - behind
+        return PartnerAccess(grant.grant_id, info.user_id, scope.rooms, until, devices, scope.excluded)
 
     async def _scope(self, state: GrantState, info: PartnerInfo, at: int) -> Scope | None:
         own, current = info.agreement(state.grant.agreement.hash), info.in_force(at)

@@ -1,5 +1,6 @@
 """What a partner verifies: whose devices speak for an author, and that each answer comes with its access entries."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,13 +14,16 @@ from paraph.protocol.errors import ProtocolError
 from paraph.protocol.grant import Grant, verify_grant
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import Device, OlmEvent
-from paraph.sdk.errors import IdentityChangedError, ReceiptError, TrustError
+from paraph.sdk.errors import IdentityChangedError, ReceiptError, SdkError, TrustError
 from paraph.sdk.keystore import Records
 from paraph.sdk.receipts import LedgerEntry, read_entry
+
+log = logging.getLogger(__name__)
 
 AUTHOR = "author-master"
 GRANT = "grant"
 GRANT_KEY = "grant-key"
+ACCESS = "access"
 
 
 class HeldGrant(msgspec.Struct, frozen=True):
@@ -39,13 +43,16 @@ class GrantBook:
         self._slug = slug
 
     def take_in(self, listed: Sequence[Mapping[str, Any]]) -> list[Grant]:
-        """Verify the grants of `GET /inbox/v1/grants` and adopt their authors' devices. Raises TrustError."""
+        """Adopt those grants of `GET /inbox/v1/grants` that verify, with their authors' devices.
+
+        The others are left out: what one author's grant or device looks like must not cost all other authors' words.
+        """
         grants = []
         for item in listed:
             try:
                 grants.append(self._grant(item))
-            except (ProtocolError, KeyError, TypeError, AttributeError) as error:
-                raise TrustError(f"the platform shows a grant that does not check: {error}") from error
+            except (ProtocolError, SdkError, KeyError, TypeError, AttributeError) as error:
+                log.warning("a grant does not check and is left out: %s", error)
         return grants
 
     def take_key(self, event: OlmEvent) -> str | None:
@@ -86,7 +93,16 @@ class GrantBook:
                 raise ReceiptError("an access entry does not list exactly the events that were served")
         if served:
             raise ReceiptError(f"no access entry for what was served of {sorted(served)}")
+        self._take_once(entries)
         return entries
+
+    def _take_once(self, entries: Sequence[LedgerEntry]) -> None:
+        """Each answer has entries of its own: one that was shown before records no second read."""
+        names = [entry.leaf.hex() for entry in entries]
+        if any(self._records.get(ACCESS, name, bool) for name in names):
+            raise ReceiptError("an access entry was shown with an earlier answer")
+        for name in names:
+            self._records.put(ACCESS, name, True)
 
     def _access(self, rendered: Any) -> LedgerEntry:
         entry = read_entry(rendered)
@@ -110,11 +126,19 @@ class GrantBook:
         grant = verify_grant(item["grant"], item["chain"], master_key=master)
         if grant.partner != self._slug:
             raise TrustError(f"the platform shows a grant to {grant.partner}")
-        devices = [_device(shown, person, master) for shown in item["devices"]]
+        devices = [device for shown in item["devices"] if (device := _device_or_none(shown, person, master))]
         self._records.put(AUTHOR, person, master)
         self._records.put(GRANT, grant.grant_id, HeldGrant(grant.grant_id, person, grant.grant_key_hash))
         self._engine.users.vouch(person, master, devices)
         return grant
+
+
+def _device_or_none(shown: Mapping[str, Any], person: str, master: str) -> Device | None:
+    try:
+        return _device(shown, person, master)
+    except (ProtocolError, TrustError, KeyError, TypeError, AttributeError) as error:
+        log.warning("a device of %s does not check and is left out: %s", person, error)
+        return None
 
 
 def _device(shown: Mapping[str, Any], person: str, master: str) -> Device:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from paraph.sdk.consent import Consent
 from paraph.sdk.driver import Driver
 from paraph.sdk.engine import DeviceEngine
-from paraph.sdk.engine.model import MEGOLM, Decrypted, GrantView, RoomSettings, SyncPart
+from paraph.sdk.engine.model import MEGOLM, GrantView, RoomSettings, SyncPart
 from paraph.sdk.errors import DecryptionError, MatrixError, SdkError, SharingNeededError
 from paraph.sdk.keystore import Records
 from paraph.sdk.rooms import Message, Room, Rooms, closed_message, opened_message, plain_message
@@ -49,6 +49,7 @@ class Messenger:
         self.engine = engine
         self.rooms = Rooms(records, engine.user_id)
         self._sending: dict[str, asyncio.Lock] = {}
+        self._looked_at: dict[str, tuple[int, int]] = {}
         self._syncing = asyncio.Lock()
 
     @property
@@ -125,7 +126,11 @@ class Messenger:
 
     async def load_room(self, room_id: str) -> Room:
         """Fetch the whole state of a room."""
-        state = await self._transport.array(path(CLIENT + "/rooms/{}/state", room_id))
+        before = None
+        while before != self.rooms.applied(room_id):
+            # What a sync brings meanwhile may be newer than the answer, which then must not replace it.
+            before = self.rooms.applied(room_id)
+            state = await self._transport.array(path(CLIENT + "/rooms/{}/state", room_id))
         with self._records.step():
             room = self.rooms.load(room_id, state)
             self.engine.users.track(room.present)
@@ -205,12 +210,8 @@ class Messenger:
         ]
         for room_id, invited in (rooms.get("invite") or {}).items():
             self.rooms.apply(room_id, _events(invited, "invite_state"), membership="invite")
-        late = (opened_message(opened, self._room_of(opened)) for opened in received.late)
+        late = (opened_message(opened, opened.room_id) for opened in received.late)
         return SyncUpdate(tuple(messages), tuple(late), tuple(rooms.get("invite") or {}))
-
-    def _room_of(self, opened: Decrypted) -> str:
-        claims = self.engine.inbound.claims(opened.session_id)
-        return next(c.room_id for c in claims if c.owner == opened.event["sender"])
 
     def _timeline(self, room_id: str, section: Json, membership: str) -> list[Message]:
         timeline = _events(section, "timeline")
@@ -231,8 +232,7 @@ class Messenger:
         """Refresh the grant view, share, encrypt, send; again when the platform or the room has moved on meanwhile."""
         for _ in range(SEND_ATTEMPTS):
             version, view = await self._consent.fresh_view()
-            room = self.rooms.get(room_id)
-            settings = RoomSettings(room_id, frozenset()) if room is None else room.settings
+            settings = await self._settings(room_id, view)
             await self._share(settings, view)
             try:
                 encrypted = self._encrypt(settings, view, event_type, content, version)
@@ -245,6 +245,18 @@ class Messenger:
                     raise
                 self._consent.forget_view()
         raise SharingNeededError(f"the recipients of {room_id} kept changing while a message was being sent")
+
+    async def _settings(self, room_id: str, view: GrantView | None) -> RoomSettings:
+        """The room, at least as new as the view where it covers the room.
+
+        That a member closed it shows in the version at once, and in the room's state only with the next sync.
+        """
+        if view is not None and any(access.covers(room_id) for access in view.partners):
+            while self._looked_at.get(room_id) != (at := (view.version, self.rooms.applied(room_id))):
+                await self.load_room(room_id)
+                self._looked_at[room_id] = at
+        room = self.rooms.get(room_id)
+        return RoomSettings(room_id, frozenset()) if room is None else room.settings
 
     async def _share(self, settings: RoomSettings, view: GrantView | None) -> None:
         with self._records.step():

@@ -240,13 +240,13 @@ class Partner:
             keys = [self._book.take_key(e) for e in received.events if e.type == GRANT_KEY_EVENT]
             if answer.get("next") is not None:
                 self._records.put(SINCE, "since", str(answer["next"]))
-        late = tuple(opened_message(o, self._room_of(o.session_id)) for o in received.late if o.sender_verified)
+        late = tuple(opened_message(o, o.room_id) for o in received.late if o.sender_verified)
         return KeyNews(tuple(key for key in keys if key is not None), late)
 
     # Reading
 
     async def grants(self) -> list[str]:
-        """The ids of the live grants, each verified against its author's pinned identity. Raises TrustError."""
+        """The ids of the live grants that verify against their authors' pinned identities; others are left out."""
         answer = await self._call("GET", "/inbox/v1/grants")
         with self._records.step():
             return [grant.grant_id for grant in self._book.take_in(answer["grants"])]
@@ -268,8 +268,8 @@ class Partner:
         events = answer["messages"]
         if not self._book.knows(answer["accesses"]):
             await self.grants()
-        entries = self._book.check_answer(room_id, purpose, events, answer["accesses"])
         with self._records.step():
+            entries = self._book.check_answer(room_id, purpose, events, answer["accesses"])
             messages = tuple(self._read(event, room_id) for event in events)
         pending = tuple(m.event_id for m in messages if m.undecryptable is not None)
         return Page(messages, pending, entries, answer.get("next"))
@@ -284,9 +284,6 @@ class Partner:
             error = DecryptionError("unverified-device", "the device is not one of the author's enrolled devices")
             return closed_message(event, room_id, error)
         return opened_message(opened, room_id)
-
-    def _room_of(self, session_id: str) -> str:
-        return self.engine.inbound.claims(session_id)[0].room_id
 
     async def _put_keys(self, upload: KeysUpload) -> dict[str, Any]:
         body = {

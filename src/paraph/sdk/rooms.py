@@ -1,5 +1,6 @@
 """What a person's device knows of its rooms, from state events alone."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +41,8 @@ class Room(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def settings(self) -> RoomSettings:
         """The room as the device engine needs it."""
-        closed = any(user in self.present for user in self.closed_by)
+        # As the platform has it: whoever closed the room and left has left it closed.
+        closed = bool(self.closed_by)
         return RoomSettings(self.room_id, self.present, self.rotation_ms, self.rotation_messages, closed)
 
 
@@ -76,6 +78,11 @@ class Rooms:
     def __init__(self, records: Records, user_id: str) -> None:
         self._records = records
         self._user_id = user_id
+        self._applied: Counter[str] = Counter()
+
+    def applied(self, room_id: str) -> int:
+        """How often state of the room came by sync: whether something came while its whole state was under way."""
+        return self._applied[room_id]
 
     def get(self, room_id: str) -> Room | None:
         """The room, if known."""
@@ -99,6 +106,7 @@ class Rooms:
         room = self.get(room_id) or Room(room_id)
         for event in events:
             if "state_key" in event:
+                self._applied[room_id] += 1
                 room = _applied(room, event, self._user_id)
         room = msgspec.structs.replace(room, membership=membership)
         self._records.put(TABLE, room_id, room)

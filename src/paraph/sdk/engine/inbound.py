@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 from vodozemac import ExportedSessionKey, InboundGroupSession, MegolmMessage, SessionKey
 
-from paraph.sdk.engine.model import MEGOLM, Json
+from paraph.sdk.engine.model import MEGOLM, RELATION, Json
 from paraph.sdk.errors import DecryptionError
 from paraph.sdk.keystore import Records
 
 TABLE = "inbound"
 SEEN = "seen"
 WITHHELD = "withheld"
+# Of one owner: others who know a session cannot use up the place of whoever owns it.
 MAX_CLAIMS = 16
 OWNER = "org.paraph.owner"
 
@@ -121,6 +122,8 @@ class InboundSessions:
         except ValueError as error:
             raise DecryptionError("undecryptable", f"the message does not open: {error}") from error
         event_type, inner = _plaintext(opened.plaintext, room_id)
+        if RELATION in content:
+            inner = {RELATION: content[RELATION]} | inner
         self._note_index(session, opened.message_index, event)
         return Opened(event_type, inner, opened.message_index, session)
 
@@ -161,7 +164,7 @@ class InboundSessions:
         found = InboundSession(group.session_id, room_id, owner, sender_key, ed25519, device_id, direct, first, pickle)
         claims = self.claims(found.session_id)
         known = next((s for s in claims if s.same_claim(found)), None)
-        if known is None and len(claims) >= MAX_CLAIMS:
+        if known is None and sum(s.owner == owner for s in claims) >= MAX_CLAIMS:
             return None
         if known is not None and not self._improves(known, found, group):
             return None

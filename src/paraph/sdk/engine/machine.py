@@ -277,14 +277,22 @@ class DeviceEngine:
         device = self.users.device_with_key(session.owner, session.sender_key)
         if device is not None and device.ed25519 != session.ed25519:
             raise DecryptionError("wrong-device", "the session's signing key is not its device's")
-        own = session.sender_key == self.account.curve25519
+        own = session.direct and session.sender_key == self.account.curve25519
         user = self.users.get(session.owner)
         verified = own or (
             user is not None and device is not None and device.owner_signed and not user.blocked and session.direct
         )
         device_id = device.device_id if device is not None else session.device_id
         return Decrypted(
-            event, opened.type, opened.content, session.session_id, opened.index, device_id, verified, session.direct
+            event,
+            room_id,
+            opened.type,
+            opened.content,
+            session.session_id,
+            opened.index,
+            device_id,
+            verified,
+            session.direct,
         )
 
     def _retry(self, session_id: str) -> list[Decrypted]:

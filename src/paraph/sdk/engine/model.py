@@ -8,6 +8,7 @@ import msgspec
 OLM = "m.olm.v1.curve25519-aes-sha2"
 MEGOLM = "m.megolm.v1.aes-sha2"
 ENCRYPTED = "m.room.encrypted"
+RELATION = "m.relates_to"
 SIGNED_CURVE25519 = "signed_curve25519"
 
 Json = dict[str, Any]
@@ -86,7 +87,10 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class PartnerAccess:
-    """One live grant as recipients: which partner devices may get keys in which rooms (None: all but `excluded`)."""
+    """One live grant as recipients: which partner devices may get keys in which rooms (None: all but `excluded`).
+
+    `until` is by this device's own clock.
+    """
 
     grant_id: str
     user_id: str
@@ -145,6 +149,7 @@ class Decrypted:
     """
 
     event: Json
+    room_id: str
     type: str
     content: Json
     session_id: str

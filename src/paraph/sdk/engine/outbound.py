@@ -11,7 +11,7 @@ from vodozemac import GroupSession
 
 from paraph.sdk.engine.account import OlmAccount
 from paraph.sdk.engine.inbound import InboundSessions
-from paraph.sdk.engine.model import MEGOLM, Json, Peer, RoomSettings
+from paraph.sdk.engine.model import MEGOLM, RELATION, Json, Peer, RoomSettings
 from paraph.sdk.errors import SharingNeededError
 from paraph.sdk.keystore import Records
 
@@ -115,9 +115,13 @@ class OutboundSessions:
         self._records.put(TABLE, room_id, msgspec.structs.replace(session, recipients=(*session.recipients, recipient)))
 
     def encrypt(self, room_id: str, event_type: str, content: Json) -> Json:
-        """The `m.room.encrypted` content of a room event; relations stay readable as Matrix wants them."""
+        """The `m.room.encrypted` content of a room event; relations stay readable as Matrix wants them.
+
+        They stand in clear only: whose message this one answers is not for everybody who opens it.
+        """
         session, group = self._session(room_id), self._group(room_id)
-        plaintext = msgspec.json.encode({"room_id": room_id, "type": event_type, "content": content})
+        sealed = {name: value for name, value in content.items() if name != RELATION}
+        plaintext = msgspec.json.encode({"room_id": room_id, "type": event_type, "content": sealed})
         ciphertext = group.encrypt(plaintext).to_base64()
         pickle = group.pickle(self._records.pickle_key)
         state = msgspec.structs.replace(session, pickle=pickle, messages=session.messages + 1)
@@ -129,8 +133,8 @@ class OutboundSessions:
             "session_id": group.session_id,
             "ciphertext": ciphertext,
         }
-        if "m.relates_to" in content:
-            encrypted["m.relates_to"] = content["m.relates_to"]
+        if RELATION in content:
+            encrypted[RELATION] = content[RELATION]
         return encrypted
 
     def _session(self, room_id: str) -> OutboundSession:
