@@ -101,12 +101,17 @@ class Grants:
         return store.enrolled_ids(tx, person)
 
     def enrolled_devices(self, tx: Transaction, person: str) -> list[dict[str, Any]]:
-        """The person's enrolled devices that are still hers, each with the chain from her master key."""
+        """The person's enrolled devices that are still hers, each with the chain from her master key.
+
+        A device whose id came back with other keys is another device, and without a self-signing key there is no chain.
+        """
         keys = self._devices.device_keys_of(tx, person)
+        if self._devices.cross_signing_of(tx, person).self_signing is None:
+            return []
         return [
             {"device_id": device_id, "enrolment": document, "chain": self._chain(tx, person, device_id)}
             for device_id, document in store.enrolments(tx, person).items()
-            if device_id in keys
+            if device_id in keys and keys[device_id]["keys"].get(f"ed25519:{device_id}") == document["ed25519"]
         ]
 
     # -- reading --

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paraph.server.consent.access import LiveGrant
+from paraph.server.consent.gate import GRANTS_MEMBER
 from paraph.server.consent.service import Consent
 from paraph.server.http import Problem
 from paraph.server.inbox.errors import bad_parameter, not_granted, purpose_not_granted, room_closed
@@ -189,10 +190,15 @@ class Reading:
         return {live.person: live for live in sorted(fitting, key=_reach, reverse=True)}
 
     def _message(self, tx: Transaction, query: Query, found: StoredEvent, source: Source) -> dict[str, Any]:
-        """What goes out of an event: what the author made, and no word about events that she did not let it see."""
+        """What goes out of an event: what the author made, and no word about events that she did not let it see.
+
+        Nor how often her grants changed: that is between her devices and the platform.
+        """
         event, content = found.event, found.event["content"]
+        hidden = {GRANTS_MEMBER}
         if _RELATION in content and not self._relation_is_granted(tx, query.room_id, content[_RELATION], source):
-            content = {name: value for name, value in content.items() if name != _RELATION}
+            hidden.add(_RELATION)
+        content = {name: value for name, value in content.items() if name not in hidden}
         return {name: event[name] for name in _SERVED} | {"content": content}
 
     def _relation_is_granted(self, tx: Transaction, room_id: str, relation: object, source: Source) -> bool:
