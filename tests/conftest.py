@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.databases import dialect
+from tests.support.databases import databases, dialect
 from tests.support.postgresql import postgresql, postgresql_dsn
 from tests.support.server import RunningServer
 
@@ -20,12 +21,13 @@ StartServer = Callable[..., RunningServer]
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
     """A function that starts servers of this test's own: `start_server(registration="closed")`.
 
-    All are killed when the test ends; after a failure the end of each log is printed.
+    They run on PostgreSQL where the test does (fixture `dialect`). All are killed when the test ends; after a failure the end of each log is printed.
     """
     servers: list[RunningServer] = []
 
     def start(**settings: str | None) -> RunningServer:
-        server = RunningServer(tmp_path / f"server-{len(servers)}", **settings)
+        data = tmp_path / f"server-{len(servers)}"
+        server = RunningServer(data, **{"database": databases().setting(data / "paraph.db"), **settings})
         servers.append(server)
         return server.start()
 
@@ -36,8 +38,16 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """One open server that the tests of a module share; each test makes accounts and rooms of its own."""
-    with RunningServer(tmp_path_factory.mktemp("server") / "data") as running:
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One open server that the tests of a module share; each test makes accounts and rooms of its own.
+
+    A module marked with `on_both_databases` gets one on SQLite and one on PostgreSQL.
+    """
+    with contextlib.ExitStack() as stack:
+        database = "sqlite"
+        if getattr(request, "param", "sqlite") == "postgresql":
+            database = stack.enter_context(request.getfixturevalue("postgresql").database())
+        data = tmp_path_factory.mktemp("server") / "data"
+        running = stack.enter_context(RunningServer(data, database=database))
         yield running
         print(running.tail())  # noqa: T201 - pytest shows it with a failed test only

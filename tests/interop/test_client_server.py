@@ -12,9 +12,10 @@ import pytest
 
 from tests.interop.device import CIPHERTEXT, ENCRYPTION, Device, log_in, names, refused, room_of, transactions
 from tests.interop.party import PASSWORD
+from tests.support.databases import on_both_databases
 from tests.support.server import RunningServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, on_both_databases]
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ import pytest
 from paraph.protocol.base64 import b64
 from paraph.protocol.signing import SigningKey, sign
 from tests.interop.device import Device, log_in, room_of, transactions
+from tests.support.databases import on_both_databases
 from tests.support.server import RunningServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, on_both_databases]
 
 
 SEED = bytes(range(32))

@@ -6,8 +6,9 @@ import pytest
 
 from tests.interop.conftest import StartNio, StartPerson
 from tests.interop.party import converse, meet, tell
+from tests.support.databases import on_both_databases
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, on_both_databases]
 
 
 async def test_nio_clients_converse(nio: StartNio) -> None:

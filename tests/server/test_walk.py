@@ -17,6 +17,7 @@ from paraph.sdk import GrantTerms, Partner, Person, Transport
 from paraph.server.app import Server, build, system_time
 from paraph.server.config import Settings
 from paraph.server.http import Access, Endpoint
+from tests.support.databases import databases
 from tests.support.matrix import PASSWORD, V3, auth, ciphertext, register
 from tests.support.partners import publish_agreement, register_partner
 
@@ -63,10 +64,13 @@ class World:
     other: dict[str, str]
     tokens: dict[str, str]
     ids: dict[str, str]
+    path: Path
 
     def writes(self) -> int:
-        """How many rows were ever written."""
-        return int(self.server.database._writer.total_changes)
+        """A number that another row written changes."""
+        if databases().dialect == "sqlite":
+            return int(self.server.database._writer.total_changes)
+        return hash(databases().stored(self.path))
 
     async def quiet(self) -> int:
         """`writes()` once the sequencer has marked everything recorded so far: what follows is the walk's doing."""
@@ -90,8 +94,9 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    settings = Settings(data=tmp_path, registration="open", rate_limits=False)
+async def world(tmp_path: Path, dialect: str) -> AsyncIterator[World]:
+    path = tmp_path / "paraph.db"
+    settings = Settings(data=tmp_path, database=databases().setting(path), registration="open", rate_limits=False)
     server = build(settings)
     await server.start()
     transport = httpx.ASGITransport(app=server.application)
@@ -146,7 +151,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             "n2": "000",
             "n3": "000",
         }
-        yield World(server, http, author, other, tokens, ids)
+        yield World(server, http, author, other, tokens, ids, path)
     await server.stop()
 
 

@@ -103,6 +103,10 @@ async def open_test_database(path: Path, rooms: Sequence[str]) -> Database:
     return database
 
 
+on_both_databases = pytest.mark.parametrize("server", ["sqlite", "postgresql"], indirect=True, scope="module")
+"""Marks tests that share a server: once with one on SQLite, once with one on PostgreSQL."""
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def dialect(request: pytest.FixtureRequest) -> Iterator[str]:
     """Runs the test once on each database."""

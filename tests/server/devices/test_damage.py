@@ -13,9 +13,27 @@ from tests.server.devices.party import Home, Person
 
 Path = tuple[str | int, ...]
 
-VALUES: tuple[Any, ...] = (None, True, -1, 1.5, 2**70, "", "x", "\u0000", "ü" * 300, [], ["x"], {}, {"x": {"x": "x"}})
+LONG = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(3000))
+"""9,000 bytes that compress badly: more than PostgreSQL takes into an index."""
 
-NAMES = ("", "x", "\u0000", "@app-films:test", "ü" * 300)
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    1.5,
+    2**70,
+    "",
+    "x",
+    "\u0000",
+    "ü" * 300,
+    LONG,
+    [],
+    ["x"],
+    {},
+    {"x": {"x": "x"}},
+)
+
+NAMES = ("", "x", "\u0000", "@app-films:test", "ü" * 300, LONG)
 
 
 def places(value: Any, at: Path = ()) -> Iterator[Path]:

@@ -117,9 +117,12 @@ def verify(assertion: str, jwk: Mapping[str, Any], *, slug: str, issuer: str, no
 
 def _claims(payload: bytes | None) -> _Claims:
     try:
-        return msgspec.convert(decode(payload or b""), _Claims)
+        claims = msgspec.convert(decode(payload or b""), _Claims)
     except (ProtocolError, msgspec.ValidationError) as error:
         raise BadAssertion(f"the claims do not fit: {error}") from None
+    if not (claims.iss + claims.sub + claims.jti).isprintable():  # nor could every database keep U+0000
+        raise BadAssertion("iss, sub and jti must be printable")
+    return claims
 
 
 def _check_names(claims: _Claims, slug: str, issuer: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from paraph.server.http.endpoint import Access, Endpoint, PersonPrincipal, Principal, Reply, Request, api_of
+from paraph.server.http.endpoint import Access, Endpoint, PersonPrincipal, Principal, Reply, Request, api_of, refuse_nul
 from paraph.server.http.errors import ApiError, MatrixError, Overloaded, render
 from paraph.server.http.limits import Limiter
 from paraph.server.http.routing import Router
@@ -125,6 +125,7 @@ class Application:
         principal = await self._authenticate(endpoint, token)
         self._limit(endpoint, principal, address)
         body = b"" if method in ("GET", "HEAD") else await _read_body(receive, endpoint.max_body)
+        refuse_nul(raw_path, scope["query_string"], body)
         request = Request(method, params, scope["query_string"], headers, body, address, principal)
         guard = self._guards.get(endpoint.access)
         if guard is None or token is None:

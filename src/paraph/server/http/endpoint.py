@@ -1,5 +1,6 @@
 """What an endpoint is: a method, a path, a rule for who may call it, and the function that answers."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -8,9 +9,12 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from paraph.server.http.errors import INBOX, MATRIX, OAUTH, MatrixError
+from paraph.server.http.errors import INBOX, MATRIX, OAUTH, ApiError, MatrixError
 
 T = TypeVar("T")
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""The escape itself: an even number of backslashes before it are backslashes of the text."""
 
 DEFAULT_MAX_BODY = 1 << 20
 
@@ -129,6 +133,15 @@ def parse_json(data: bytes, kind: type[T]) -> T:
         raise MatrixError(400, "M_NOT_JSON", f"the body is not JSON: {error}") from None
     except RecursionError:
         raise MatrixError(400, "M_BAD_JSON", "the body is nested too deeply") from None
+
+
+def refuse_nul(raw_path: str, query_string: bytes, body: bytes) -> None:
+    """Raise M_INVALID_PARAM where a text has the character U+0000: PostgreSQL cannot keep one, so no database is asked.
+
+    Nothing that clients say to each other needs it: ciphertext is base64.
+    """
+    if "%00" in raw_path or b"%00" in query_string or (b"\\u0000" in body and _NUL.search(body)):
+        raise ApiError(400, "M_INVALID_PARAM", "text with a NUL character (U+0000) is not accepted")
 
 
 def _unquote(text: str) -> str:

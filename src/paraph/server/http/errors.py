@@ -77,6 +77,7 @@ class Overloaded(ApiError):
 _OAUTH_CODES = {
     "M_LIMIT_EXCEEDED": "temporarily_unavailable",
     "M_UNKNOWN": "server_error",
+    "M_INVALID_PARAM": "invalid_request",
     "M_TOO_LARGE": "invalid_request",
     "M_UNRECOGNIZED": "invalid_request",
 }
@@ -88,6 +89,7 @@ _PROBLEM_CODES = {
     "M_TOO_LARGE": "too-large",
     "M_NOT_JSON": "not-json",
     "M_BAD_JSON": "bad-json",
+    "M_INVALID_PARAM": "invalid-parameter",
     "M_UNKNOWN": "internal",
 }
 
