@@ -113,7 +113,7 @@ def test_killed_between_commit_and_answer(data: Path) -> None:
 def test_killed_at_any_moment(data: Path) -> None:
     """Whatever was answered before a SIGKILL is known after it."""
     chance, size = random.Random(7), 0
-    for _ in range(4):
+    for _ in range(3):
         watcher = RunningWitness(data)
         try:
             for _ in range(chance.randrange(1, 8)):
