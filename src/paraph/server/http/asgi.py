@@ -178,6 +178,12 @@ def _rendered(error: ApiError, raw_path: str) -> Reply:
     return Reply(error.status, body, content_type, error.headers)
 
 
+def answer_to(error: ApiError, raw_path: str) -> tuple[Reply, list[tuple[bytes, bytes]]]:
+    """The answer that an error at this path gets, and its complete headers."""
+    reply = _rendered(error, raw_path)
+    return reply, _headers(reply)
+
+
 def _unmatched(method: str, allowed: frozenset[str]) -> Reply:
     if method == "OPTIONS":
         return Reply(204, b"")
