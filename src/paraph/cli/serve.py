@@ -1,5 +1,6 @@
 """`paraph serve`: the platform, in one process."""
 
+import gc
 import json
 import os
 import sys
@@ -12,6 +13,9 @@ from paraph.cli.output import err, fail
 
 # Seconds until a busy event loop lets the committing thread go on; CPython's 5 ms starves it. See docs/adr/0003.
 SWITCH_INTERVAL = 0.00005
+# Objects made and kept before the collector looks for cycles. CPython's 700 has it walk over everything that lives
+# twice a second under load, 40 to 120 ms each time; requests make next to no cycles. See docs/performance.md.
+COLLECT_AFTER = 50_000
 
 
 def serve(
@@ -43,6 +47,7 @@ def run(settings: object) -> None:
 
     import paraph.server.app as app
     from paraph.server.config import Settings
+    from paraph.server.http.gate import Gate
 
     if not isinstance(settings, Settings):
         raise TypeError("settings expected")
@@ -56,12 +61,15 @@ def run(settings: object) -> None:
     except app.REFUSALS as error:
         fail(str(error))
     sys.setswitchinterval(SWITCH_INTERVAL)
+    gc.collect()
+    gc.freeze()  # what is there by now stays until the end: never walk over it again
+    gc.set_threshold(COLLECT_AFTER)
     _write_server_file(settings.data, settings.base_url)
     err.print(f"[bold]paraph[/] serves {settings.server_name} at {settings.base_url}, data in {settings.data}")
     config = uvicorn.Config(
         server.application,
         loop="uvloop",
-        http="httptools",
+        http=Gate().protocol(),
         lifespan="on",
         ws="none",
         access_log=False,
