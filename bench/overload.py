@@ -23,7 +23,7 @@ from bench.databases import Databases
 from bench.direct import WARM_SECONDS
 from bench.figures import Limit, Outcome, Plan
 from bench.load import Event, Inbox, Load, megolm_like, receive
-from bench.people import CLIENT, Chat, make_pairs
+from bench.people import CLIENT, Chat, make_pairs, newest
 from bench.processes import Server, raise_file_limit
 from bench.wire import Connection, RefusedError, quoted, request
 
@@ -98,6 +98,7 @@ class Flood:
             receiver.cancel()
         for device in self.devices:
             device.close()
+        await self._catch_up()
         return Flooded(
             offered=(len(latencies) + len(refusals)) / elapsed,
             goodput=len(latencies) / elapsed,
@@ -122,6 +123,13 @@ class Flood:
             if time.monotonic() > deadline:
                 raise RefusedError(f"sends were not answered within {ANSWER_WITHIN:.0f} s")
             await asyncio.sleep(0.05)
+
+    async def _catch_up(self) -> None:
+        """Let the listeners skip what they have not read, so that another load can begin."""
+        connection = await Connection.open(self.port)
+        for listener in (one for chat in self.chats for one in chat.listeners):
+            listener.since = await newest(connection, listener.token)
+        connection.close()
 
     async def _wrong(self) -> int:
         """Acknowledged and not stored once, or refused and stored all the same."""
@@ -181,7 +189,7 @@ class _Device(asyncio.Protocol):
 
     def _answered(self, status: bytes, head: bytes) -> None:
         flood, elapsed = self._flood, time.perf_counter() - self._flood.started[self._number]
-        pause = PERIOD
+        pause = max(0.0, PERIOD - elapsed)
         if status == b"200":
             flood.accepted[self._number] = self._room
             flood.latencies.append(elapsed)
@@ -192,8 +200,8 @@ class _Device(asyncio.Protocol):
             flood.refusals.append(elapsed)
             flood.answers[f"{status.decode()} {'with' if after else 'WITHOUT'} Retry-After"] += 1
             if flood.patient and after:
-                pause = max(PERIOD, float(after))
-        asyncio.get_running_loop().call_later(max(0.0, pause - elapsed), self.send)
+                pause = float(after)
+        asyncio.get_running_loop().call_later(pause, self.send)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio."""

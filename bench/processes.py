@@ -64,6 +64,10 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the server's first process."""
+        os.kill(self.pid, number)
+
     def cpu_ms(self) -> float:
         """Processor time, user and system, that the process tree and its database's have used so far."""
         return sum(cpu_ticks(pid) for pid in tree([self.pid, *self._database.pids])) * TICK_MS
