@@ -65,7 +65,7 @@ class Load:
 
 
 @pytest.mark.timeout(1800)
-async def test_kill_9_under_load_loses_and_doubles_nothing(start_server: StartServer) -> None:
+async def test_kill_9_under_load_loses_and_doubles_nothing(dialect: str, start_server: StartServer) -> None:
     """After each of several kills every acknowledged message is there once, and a retried one is not there twice."""
     server = start_server()
     moments = random.Random(20130601)
@@ -90,17 +90,34 @@ SEND_CALLS = "write,writev,sendto,sendmsg,pwrite64,fdatasync,fsync"
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed: apt-get install strace")
-async def test_no_answer_precedes_its_fdatasync(start_server: StartServer, tmp_path: Path) -> None:
+async def test_no_answer_precedes_its_fdatasync(
+    dialect: str, request: pytest.FixtureRequest, start_server: StartServer, tmp_path: Path
+) -> None:
     """Seen from the kernel: the message reaches the log file, the file is synced, and only then the answer leaves."""
     server, trace = start_server(), tmp_path / "trace"
     async with httpx.AsyncClient(base_url=server.url) as http:
         account = await register(http, "author")
         room_id = await create_room(http, account)
+        pids = [server.pid]
+        if dialect == "postgresql":
+            pids += _children(request.getfixturevalue("postgresql").pid)
         strace = subprocess.Popen(
-            ["strace", "-f", "-y", "-s", "70000", "-e", f"trace={SEND_CALLS}", "-o", trace, "-p", str(server.pid)],
+            [
+                "strace",
+                "-f",
+                "-y",
+                "-s",
+                "70000",
+                "-e",
+                f"trace={SEND_CALLS}",
+                "-o",
+                trace,
+                *(f"-p{pid}" for pid in pids),
+            ],
             stderr=subprocess.PIPE,
         )
-        await _attached(strace)
+        for _ in pids:
+            await _attached(strace)
         answers = {}
         for wave in range(5):
             names = [f"marker{wave}x{number}x" for number in range(8)]
@@ -118,11 +135,17 @@ async def test_no_answer_precedes_its_fdatasync(start_server: StartServer, tmp_p
         strace.send_signal(signal.SIGINT)
         await asyncio.to_thread(strace.wait, 10)
     calls = _completed_calls(trace.read_text(errors="replace").splitlines())
+    log = {"sqlite": "paraph.db-wal", "postgresql": "/pg_wal/"}[dialect]
     for name, event_id in answers.items():
-        written = _first(calls, 0, "pwrite64(", "paraph.db-wal", name)
-        synced = _first(calls, written, "fdatasync(", "paraph.db-wal", " = 0")
+        written = _first(calls, 0, "pwrite64(", log, name)
+        synced = _first(calls, written, "fdatasync(", log, " = 0")
         answered = _first(calls, 0, "<socket:", f'{{\\"event_id\\":\\"{event_id}')
         assert written < synced < answered, f"{name}: written {written}, synced {synced}, answered {answered}"
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that this one has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 async def _attached(strace: "subprocess.Popen[bytes]") -> None:
