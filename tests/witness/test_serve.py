@@ -1,13 +1,10 @@
 """Real `paraph witness` processes: started, killed, asked again."""
 
 import json
-import os
 import random
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,41 +13,12 @@ from typer.testing import CliRunner
 
 from paraph.cli.main import app
 from paraph.tlog.checkpoint import open_signed
-from tests.support.server import environment
+from tests.witness.process import RunningWitness
 from tests.witness.support import FORK, LOG, NAME, TREE, checkpoint, request
 
 pytestmark = pytest.mark.slow
 
-PARAPH = (str(Path(sys.executable).with_name("paraph")),)
 DYING = (sys.executable, "-m", "tests.witness.dies_after_commit")
-
-
-class RunningWitness:
-    """One witness process on a folder."""
-
-    def __init__(self, data: Path, command: Sequence[str] = PARAPH) -> None:
-        self.data = data
-        (data / "witness.json").unlink(missing_ok=True)
-        self.process = subprocess.Popen(
-            [*command, "witness", "serve", "--data", str(data), "--port", "0", "--log", LOG.vkey],
-            env=environment({}), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        deadline = time.monotonic() + 15
-        while not (data / "witness.json").exists():
-            assert self.process.poll() is None, "the witness did not start"
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        self.url = json.loads((data / "witness.json").read_text())["url"]
-
-    def submit(self, body: bytes) -> httpx.Response:
-        """POST /add-checkpoint."""
-        return httpx.post(f"{self.url}/add-checkpoint", content=body, timeout=10)
-
-    def kill(self) -> None:
-        """SIGKILL, as a power cut would."""
-        if self.process.poll() is None:
-            os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait()
 
 
 @pytest.fixture
@@ -63,7 +31,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def watcher(data: Path) -> Iterator[RunningWitness]:
-    running = RunningWitness(data)
+    running = RunningWitness(data, LOG.vkey)
     yield running
     running.kill()
 
@@ -91,14 +59,14 @@ def test_contradictions_are_shown(watcher: RunningWitness) -> None:
 
 def test_killed_between_commit_and_answer(data: Path) -> None:
     """The step counts though nobody heard of it: the other history of that size is refused, the same one repeated."""
-    dying = RunningWitness(data, DYING)
+    dying = RunningWitness(data, LOG.vkey, command=DYING)
     try:
         with pytest.raises(httpx.TransportError):
             dying.submit(request(0, 300))
         assert dying.process.wait(10) == -signal.SIGKILL
     finally:
         dying.kill()
-    again = RunningWitness(data)
+    again = RunningWitness(data, LOG.vkey)
     try:
         for body in (request(0, 300, FORK), request(0, 300), request(300, 300, FORK)):
             answer = again.submit(body)
@@ -114,7 +82,7 @@ def test_killed_at_any_moment(data: Path) -> None:
     """Whatever was answered before a SIGKILL is known after it."""
     chance, size = random.Random(7), 0
     for _ in range(3):
-        watcher = RunningWitness(data)
+        watcher = RunningWitness(data, LOG.vkey)
         try:
             for _ in range(chance.randrange(1, 8)):
                 step = size + chance.randrange(1, 9)
@@ -123,7 +91,7 @@ def test_killed_at_any_moment(data: Path) -> None:
                 size = step
         finally:
             watcher.kill()
-    watcher = RunningWitness(data)
+    watcher = RunningWitness(data, LOG.vkey)
     try:
         assert watcher.submit(request(0, 399)).text == f"{size}\n"
     finally:
