@@ -57,7 +57,8 @@ class Server:
         """Open databases, keys and log below `settings.data`; raises one of REFUSALS. Nothing runs yet."""
         self.settings = settings
         _private_folder(settings.data / "keys")
-        _private_file(settings.data / "checkpoints.db")
+        for name in ("checkpoints.db", "map.db"):
+            _private_file(settings.data / name)
         self._admin_token = _admin_token(settings.data / "keys" / "admin-token")
         self.database = open_database(settings)
         limiter = Limiter(time.monotonic, enabled=settings.rate_limits)

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from paraph.audit.map import MapReplay
+from paraph.protocol.entry import EpochLeaf, parse_leaf
 from paraph.server.ledger.sequencer import Cadence
 from paraph.server.ledger.service import Ledger
 from paraph.server.storage import Database
@@ -64,4 +66,14 @@ def verify_log(log: Path, vkey: str) -> list[bytes]:
             assert not (log / f"{tile.path}.p").exists(), f"partial tiles of {tile.path} were left"
     assert Tree(hashes).root() == signed.root
     assert len(set(hashes)) == len(hashes), "a leaf is in the log twice"
+    check_map(leaves)
     return leaves
+
+
+def check_map(leaves: list[bytes]) -> None:
+    """Make the map again from the leaves; every epoch must carry its root."""
+    replayed = MapReplay()
+    parsed = [parse_leaf(leaf) for leaf in leaves]
+    for index, leaf in enumerate(parsed):
+        replayed.visit(index, leaf)
+    assert replayed.checked() == sum(isinstance(leaf, EpochLeaf) for leaf in parsed)

@@ -15,6 +15,10 @@ class StartRefused(LogStopped):
     """Key, checkpoints.db and log/ do not belong together; starting could fork the log."""
 
 
+class MapNotKept(LedgerError):
+    """The verifiable map of this size is not in memory: never an epoch's, not published, or too old."""
+
+
 class LogUnavailable(MatrixError):
     """The log has stopped, so nothing can be recorded, and nothing that needs a record can be done."""
 

@@ -4,6 +4,7 @@ import asyncio
 import re
 
 from paraph.server.http import Access, Endpoint, MatrixError, Reply, Request
+from paraph.server.ledger.errors import MapNotKept
 from paraph.server.ledger.files import CHECKPOINT
 from paraph.server.ledger.service import Ledger
 from paraph.server.storage import Database
@@ -35,6 +36,14 @@ def endpoints(ledger: Ledger, database: Database) -> list[Endpoint]:
             Access.PUBLIC,
             handlers.leaf,
             "Where a leaf is in the log, once it is under a published checkpoint",
+            "log",
+        ),
+        Endpoint(
+            "GET",
+            "/_paraph/v1/log/map/{key}",
+            Access.PUBLIC,
+            handlers.map,
+            "All that the log holds under a key of the verifiable map, or that it holds nothing, with the proof",
             "log",
         ),
         Endpoint("GET", "/_paraph/v1/entries", Access.PERSON, handlers.entries, "A person's own entries with openings"),
@@ -76,6 +85,18 @@ class Handlers:
         if found is None:
             raise MatrixError(404, "ORG_PARAPH_NOT_INTEGRATED", "no published checkpoint covers this leaf")
         return Reply.json({"leaf_index": found[0], "size": found[1]})
+
+    async def map(self, request: Request) -> Reply:
+        """What the map of one signed tree says about a key; `size` names the tree, else it is the newest published."""
+        text = request.params["key"]
+        if not _HASH.fullmatch(text):
+            raise MatrixError(400, "M_INVALID_PARAM", "a key of the map is 64 lower-case hex digits")
+        size = request.query_int("size", 0, 1, 2**53 - 1) or None
+        try:
+            answer = await self._ledger.map_answer(bytes.fromhex(text), size)
+        except MapNotKept as error:
+            raise MatrixError(404, "ORG_PARAPH_MAP_NOT_KEPT", f"{error}; ask under the newest checkpoint") from None
+        return Reply.json(answer.rendered)
 
     async def entries(self, request: Request) -> Reply:
         """The caller's entries from `from` on; `next` is the `from` that continues."""

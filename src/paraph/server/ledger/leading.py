@@ -12,6 +12,7 @@ import structlog
 
 from paraph.server.ledger import store
 from paraph.server.ledger.errors import LogStopped
+from paraph.server.ledger.label_map import LabelMap
 from paraph.server.ledger.leadership import Leadership
 from paraph.server.ledger.log import Log
 from paraph.server.ledger.sequencer import Sequencer
@@ -61,6 +62,11 @@ class Leading:
         if self._task is not None:
             await self._task
         await self._leave()
+
+    @property
+    def label_map(self) -> LabelMap | None:
+        """The verifiable map, while this process writes the log."""
+        return None if self._log is None else self._log.label_map
 
     def wake(self) -> None:
         """Something was recorded."""

@@ -10,12 +10,15 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
+from paraph.protocol.base64 import b64url
 from paraph.protocol.entry import epoch_leaf
 from paraph.server.ledger.checkpoints import CheckpointStore
 from paraph.server.ledger.edge import LogEdge
 from paraph.server.ledger.errors import LogStopped, StartRefused
 from paraph.server.ledger.files import LogFolder
 from paraph.server.ledger.key import load_log_key
+from paraph.server.ledger.label_map import LabelMap
+from paraph.server.ledger.map_store import MapStore
 from paraph.server.ledger.model import Batch, Head, is_epoch
 from paraph.tlog import checkpoint, note
 from paraph.tlog.checkpoint import Checkpoint
@@ -29,9 +32,12 @@ _shuffle = secrets.SystemRandom().shuffle
 class Log:
     """The log's files, its signed head and its key. Not for several threads at once."""
 
-    def __init__(self, checkpoints: CheckpointStore, folder: LogFolder, signer: note.Signer) -> None:
+    def __init__(
+        self, checkpoints: CheckpointStore, folder: LogFolder, signer: note.Signer, label_map: LabelMap
+    ) -> None:
         self.checkpoints = checkpoints
         self.folder = folder
+        self.label_map = label_map
         self._signer = signer
         self._edge: LogEdge | None = None
 
@@ -62,6 +68,7 @@ class Log:
             if published is not None:
                 _check_published(checkpoint.open(published, verifier), head)
             self._edge = LogEdge.restore(head.size, head.root, self.folder.read)
+            self.label_map.restore(head.size, self.folder.read)
         except (TlogError, LogStopped) as error:
             raise StartRefused(f"the log cannot go on: {error}") from error
 
@@ -70,7 +77,8 @@ class Log:
         head = self.head()
         order = list(leaves)
         _shuffle(order)
-        epoch = epoch_leaf(head.epochs, head.size, None, max(now, head.time))
+        map_root = b64url(self.label_map.root_after(head.size, order))
+        epoch = epoch_leaf(head.epochs, head.size, map_root, max(now, head.time))
         batch = Batch(head.size, (*order, epoch))
         self.checkpoints.stage(batch)
         return batch
@@ -89,6 +97,7 @@ class Log:
         if batch is None:
             return None
         hashes = [leaf_hash(leaf) for leaf in batch.leaves]
+        self.label_map.check(batch)
         head = self.head()
         if batch.start == head.size:
             self._extend(head, batch, hashes)
@@ -96,6 +105,7 @@ class Log:
             raise LogStopped(
                 f"the staged batch [{batch.start}, {batch.end}) does not meet the head of size {head.size}"
             )
+        self.label_map.add(batch)
         return batch, hashes
 
     def publish(self, batch: Batch, cosigned: bytes) -> None:
@@ -129,8 +139,9 @@ class Log:
         return new
 
     def close(self) -> None:
-        """Close checkpoints.db."""
+        """Close checkpoints.db and map.db."""
         self.checkpoints.close()
+        self.label_map.close()
 
 
 def _check_published(published: Checkpoint, head: Head) -> None:
@@ -144,7 +155,7 @@ def _check_published(published: Checkpoint, head: Head) -> None:
 def open_log(data: Path, origin: str) -> Log:
     """The log in a data folder (`keys/log.key`, `checkpoints.db`, `log/`), begun if there is none.
 
-    Raises StartRefused if the three do not belong together.
+    Raises StartRefused if the three do not belong together. `map.db` is made again from `log/` if it does not.
     """
     with contextlib.ExitStack() as stack:
         checkpoints = CheckpointStore(data / "checkpoints.db")
@@ -156,7 +167,9 @@ def open_log(data: Path, origin: str) -> Log:
         signer = load_log_key(data / "keys" / "log.key", origin, new_log=head is None or head.size == 0)
         if head is None:
             checkpoints.begin()
-        log = Log(checkpoints, folder, signer)
+        store = MapStore(data / "map.db")
+        stack.callback(store.close)
+        log = Log(checkpoints, folder, signer, LabelMap(store))
         log.check()
         stack.pop_all()
     return log

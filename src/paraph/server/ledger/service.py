@@ -12,12 +12,14 @@ from paraph.protocol import entry as protocol
 from paraph.protocol.canonical import encode
 from paraph.server.http.errors import Overloaded
 from paraph.server.ledger import store
-from paraph.server.ledger.errors import LogUnavailable, NoLogKey, StartRefused
+from paraph.server.ledger.errors import LogUnavailable, MapNotKept, NoLogKey, StartRefused
 from paraph.server.ledger.files import LogFolder
 from paraph.server.ledger.key import load_log_key
+from paraph.server.ledger.label_map import KeyAnswer
 from paraph.server.ledger.leadership import Leadership, published_size
 from paraph.server.ledger.leading import STOPPED, Leading
 from paraph.server.ledger.log import Log
+from paraph.server.ledger.map_follower import MapFollower
 from paraph.server.ledger.model import Recorded
 from paraph.server.ledger.sequencer import PUBLISHED, Cadence, Sequencer
 from paraph.server.ledger.witnesses import Witnesses
@@ -75,6 +77,7 @@ class Ledger:
         key = load_log_key(data / "keys" / "log.key", origin, new_log=False)
         self._origin, self._vkey, self._verifier = key.name, key.vkey, key.verifier
         self._folder = LogFolder(data / "log")
+        self._map_follower = MapFollower(data / "map.db", self._folder.read)
         self._size = log.head().size if log is not None else published_size(self._folder, self._verifier)
         if log is None:
             self._witnesses()  # a policy that does not fit is refused now, not when this process comes to lead
@@ -141,6 +144,7 @@ class Ledger:
         for future in [future for futures in self._watchers.values() for future in futures]:
             _resolve(future, None)
         await self._leading.stop()
+        self._map_follower.close()
         await asyncio.gather(*self._looks)
 
     # -- recording, inside the caller's transaction --
@@ -256,6 +260,20 @@ class Ledger:
             return None
         finally:
             self._forget(wanted, future)
+
+    async def map_answer(self, key: bytes, size: int | None = None) -> KeyAnswer:
+        """All that the log of `size` (the newest published tree without it) holds under a key of the verifiable map.
+
+        Raises MapNotKept if the map of that size is not in memory, or not published.
+        """
+        published = self._size
+        wanted = published if size is None else size
+        if wanted > published:
+            raise MapNotKept(f"the newest published tree has size {published}, not {wanted}")
+        label_map = self._leading.label_map
+        if label_map is None:
+            return await asyncio.to_thread(self._map_follower.answer, key, wanted, published)
+        return await asyncio.to_thread(label_map.answer, key, wanted)
 
     def tile_file(self, path: str) -> bytes | None:
         """A public file below `log/`; `path` must be one that `tiles.parse_path` accepts, or `checkpoint`."""
