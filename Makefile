@@ -26,8 +26,9 @@ $(READY): $(ALL_REQUIREMENTS) requirements/uv.txt pyproject.toml
 	@touch $(READY).run $@
 
 .PHONY: demo
-demo: $(READY).run ## play the main job on a real server; ONCE=1 exits after the story, JSON=1 prints JSON
-	@$(BIN)/paraph demo $(if $(ONCE),--once) $(if $(JSON),--json) $(if $(DATA),--data $(DATA))
+demo: $(READY).run ## play the main job on a real server; ONCE=1 exits after the story, DATABASE=postgresql, JSON=1
+	@$(BIN)/paraph demo $(if $(ONCE),--once) $(if $(JSON),--json) $(if $(DATA),--data $(DATA)) \
+	  $(if $(DATABASE),--database '$(DATABASE)')
 
 .PHONY: test
 test: $(READY) ## every test, on this Python
@@ -66,7 +67,7 @@ bench: $(READY) ## what a message costs, beside a bare server in the same run
 	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: soak
-soak: $(READY) ## kill -9 under load, 50 times
+soak: $(READY) ## kill -9 under load, 50 times on each database
 	@PARAPH_KILLS=50 $(BIN)/pytest -q tests/server/test_durability.py --timeout 1800 $(ARGS)
 
 .PHONY: fmt

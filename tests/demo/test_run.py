@@ -24,10 +24,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "paraph", *arguments], capture_output=True, text=True, timeout=100)
 
 
-def test_the_demo_keeps_what_it_shows_and_leaves_a_log_that_verifies(tmp_path: Path) -> None:
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_the_demo_keeps_what_it_shows_and_leaves_a_log_that_verifies(tmp_path: Path, database: str) -> None:
     """`paraph demo --once --json` exits 0 with the documented document, and `log verify` agrees with it."""
     began = time.monotonic()
-    played = run("demo", "--once", "--json", "--data", str(tmp_path / "demo"))
+    played = run("demo", "--once", "--json", "--database", database, "--data", str(tmp_path / "demo"))
     assert played.returncode == 0, played.stderr
     assert time.monotonic() - began < WITHIN_SECONDS
     document = json.loads(played.stdout)

@@ -4,6 +4,7 @@ Nothing here knows the server's tables. Every text and every blob of every row i
 each is tried with each key, so that what stays closed is closed by keys and not by a check in the server.
 """
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import vodozemac
 
 MEGOLM = "m.megolm.v1.aes-sha2"
@@ -24,17 +26,27 @@ class Ciphertext:
     ciphertext: str
 
 
-def database_values(data: Path) -> Iterator[str]:
-    """Every text of every row of every table of every database under `data`; blobs are read as UTF-8 where they are."""
-    for file in sorted(data.glob("**/*.db")):
-        connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
-        try:
-            names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            for name in names:
-                for row in connection.execute(f'SELECT * FROM "{name}"'):  # noqa: S608 (names come from the schema)
-                    yield from _texts(row)
-        finally:
-            connection.close()
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a platform has stored: every SQLite file under `data`, and the PostgreSQL of its setting `database`."""
+
+    data: Path
+    database: str = "sqlite"
+
+    def values(self) -> Iterator[str]:
+        """Every text of every row of every table; blobs are read as UTF-8 where they are."""
+        for file in sorted(self.data.glob("**/*.db")):
+            with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+                yield from _values(connection, "SELECT name FROM sqlite_master WHERE type = 'table'")
+        if self.database != "sqlite":
+            with psycopg.connect(self.database) as server:
+                yield from _values(server, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+
+
+def _values(connection: Any, tables: str) -> Iterator[str]:
+    for (name,) in connection.execute(tables).fetchall():
+        for row in connection.execute(f'SELECT * FROM "{name}"'):  # noqa: S608 (names come from the schema)
+            yield from _texts(row)
 
 
 def _texts(row: tuple[Any, ...]) -> Iterator[str]:
@@ -45,10 +57,10 @@ def _texts(row: tuple[Any, ...]) -> Iterator[str]:
             yield value.decode(errors="replace")
 
 
-def ciphertexts(data: Path) -> list[Ciphertext]:
-    """Every distinct Megolm ciphertext in the databases under `data`."""
+def ciphertexts(stored: Stored) -> list[Ciphertext]:
+    """Every distinct Megolm ciphertext that is stored."""
     found: dict[Ciphertext, None] = {}
-    for text in database_values(data):
+    for text in stored.values():
         if MEGOLM in text:
             try:
                 found.update(dict.fromkeys(_encrypted(json.loads(text))))
@@ -85,9 +97,9 @@ def _open(message: Ciphertext, sessions: list[vodozemac.InboundGroupSession]) ->
     return None
 
 
-def plaintexts(data: Path, bodies: Iterable[str]) -> list[str]:
-    """Which of `bodies` stand readable in the databases under `data`: what any holder of the database can read."""
-    haystack = "\n".join(_unescaped(text) for text in database_values(data))
+def plaintexts(stored: Stored, bodies: Iterable[str]) -> list[str]:
+    """Which of `bodies` stand readable in what is stored: what any holder of the database can read."""
+    haystack = "\n".join(_unescaped(text) for text in stored.values())
     return [body for body in bodies if body in haystack]
 
 

