@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from paraph.protocol.signing import SigningKey, sign
 from paraph.sdk.engine.machine import CLAIM_AGAIN_MS
 from tests.sdk.directory import (
@@ -162,3 +164,25 @@ def test_one_time_key_needs_the_devices_signature(directory: Directory, author: 
     assert not reads(correspondent, sent)
     assert author.engine.missing_sessions(BOTH, None, author.now) is None
     assert author.engine.missing_sessions(BOTH, None, author.now + CLAIM_AGAIN_MS) is not None
+
+
+@pytest.mark.parametrize("one_time_keys", [True, False])
+def test_a_copied_identity_key_takes_nothing_from_its_owner(
+    directory: Directory, author: Phone, correspondent: Phone, one_time_keys: bool
+) -> None:
+    """A member who lists another's Curve25519 key as her own, with other one-time keys or none, starves nobody."""
+    for name in ("S1", "S2", "S3", "S4", "S5", "S6"):
+        stranger = Phone(directory, STRANGER, name, identity=False)
+        listed = stranger.engine.account.device_keys()
+        copied = listed["keys"] | {f"curve25519:{name}": correspondent.engine.account.curve25519}
+        directory.device_keys[STRANGER][name] = stranger.engine.account.signed(
+            {**listed, "keys": copied, "signatures": {}}
+        )
+        if not one_time_keys:
+            directory.one_time.pop((STRANGER, name))
+            directory.fallback.pop((STRANGER, name))
+    author.know(STRANGER)
+    author.share(room(AUTHOR, STRANGER))
+    sent = author.send("for whoever holds the key", room(AUTHOR, CORRESPONDENT, STRANGER))
+    correspondent.sync()
+    assert correspondent.body(sent) == "for whoever holds the key"

@@ -84,7 +84,7 @@ class DeviceEngine:
         self.inbound = InboundSessions(records)
         self.outbound = OutboundSessions(records, self.account, self.inbound)
         self.outbox = Outbox(records, random)
-        self._no_key_until: dict[str, int] = {}
+        self._no_key_until: dict[Peer, int] = {}
 
     @classmethod
     def create(
@@ -200,9 +200,7 @@ class DeviceEngine:
 
     def claim(self, peers: Iterable[Peer], now: int) -> KeysClaim | None:
         """The claim for those of `peers` that no Olm session reaches, leaving out who had no key just now."""
-        missing = [
-            p for p in peers if not self.olm.has(p.curve25519) and self._no_key_until.get(p.curve25519, 0) <= now
-        ]
+        missing = [p for p in peers if not self.olm.has(p) and self._no_key_until.get(p, 0) <= now]
         return KeysClaim(tuple(missing)) if missing else None
 
     def share(self, settings: RoomSettings, view: GrantView | None, now: int) -> None:
@@ -252,7 +250,7 @@ class DeviceEngine:
 
     def send_to_partner(self, grant_id: str, peers: Sequence[Peer], event_type: str, content: Json) -> tuple[Peer, ...]:
         """Queue an Olm event (no room key) for partner devices; returns those that an Olm session reaches."""
-        reached = tuple(peer for peer in peers if self.olm.has(peer.curve25519))
+        reached = tuple(peer for peer in peers if self.olm.has(peer))
         made = tuple(_share(p, self.olm.encrypt(p, event_type, content), None) for p in reached)
         self.outbox.to_partner(grant_id, made)
         return reached
@@ -364,7 +362,7 @@ class DeviceEngine:
             if wedged is not None and wedged.pending:
                 self._records.put(WEDGED, peer.curve25519, msgspec.structs.replace(wedged, pending=False))
             if not made:
-                self._no_key_until[peer.curve25519] = now + CLAIM_AGAIN_MS
+                self._no_key_until[peer] = now + CLAIM_AGAIN_MS
             elif wedged is not None and wedged.pending:
                 self._queue({peer.user_id: {peer.device_id: self.olm.encrypt(peer, "m.dummy", {})}})
 
@@ -374,7 +372,7 @@ class DeviceEngine:
         return [
             (peer, grant_id)
             for peer, grant_id in allowed
-            if (session is None or not session.has(peer)) and self.olm.has(peer.curve25519)
+            if (session is None or not session.has(peer)) and self.olm.has(peer)
         ]
 
     def _range(self, room_id: str) -> Json:

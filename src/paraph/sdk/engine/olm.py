@@ -2,6 +2,9 @@
 
 Several sessions may exist with one peer; the one last used for receiving is used for sending (Matrix, "Recovering from
 undecryptable messages"). Each payload names sender, recipient and both signing keys, all checked on receipt.
+
+Anybody can list another's Curve25519 key as that of a device of her own. She cannot open what goes there, but a session
+made with her one-time key would lead the owner's messages astray: sessions belong to both keys of a device.
 """
 
 from dataclasses import dataclass, field
@@ -21,13 +24,19 @@ from paraph.sdk.keystore import Records
 
 TABLE = "olm"
 MAX_SESSIONS = 5
+# Of all devices that list one Curve25519 key, since whoever sends may claim any signing key.
+MAX_SESSIONS_OF_KEY = 100
 PREKEY = 0
 
 
 class OlmSessionRecord(msgspec.Struct, frozen=True):
-    """A ratchet with one peer; `used` is when it last received (or was made), in milliseconds."""
+    """A ratchet with one peer; `used` is when it last received (or was made), in milliseconds.
+
+    `ed25519` is the peer's signing key: of the device it was made for, or as the first message received claims.
+    """
 
     session_id: str
+    ed25519: str
     pickle: str
     used: int
 
@@ -51,9 +60,9 @@ class OlmSessions:
         self._records = records
         self._account = account
 
-    def has(self, curve25519: str) -> bool:
+    def has(self, peer: Peer) -> bool:
         """Whether a message to this device can be encrypted now."""
-        return bool(self._of(curve25519))
+        return self._newest(peer) is not None
 
     def establish(self, peer: Peer, one_time_key: Any, now: int) -> bool:
         """Begin a session from a claimed key; False when the key is not signed by the peer's device."""
@@ -64,12 +73,14 @@ class OlmSessions:
             session = self._account.olm.create_outbound_session(identity, key)
         except (ProtocolError, ValueError, KeyError, TypeError, AttributeError):
             return False
-        self._save(peer.curve25519, session, now)
+        self._save(peer.curve25519, peer.ed25519, session, now)
         return True
 
     def encrypt(self, peer: Peer, event_type: str, content: Json) -> Json:
         """The `m.room.encrypted` content that carries the event to the peer. Needs a session (`has`)."""
-        record = self._of(peer.curve25519)[0]
+        record = self._newest(peer)
+        if record is None:
+            raise ValueError(f"no Olm session reaches {peer.device_id} of {peer.user_id}")
         session = self._session(peer.curve25519, record)
         payload = {
             "type": event_type,
@@ -81,7 +92,7 @@ class OlmSessions:
             "recipient_keys": {"ed25519": peer.ed25519},
         }
         kind, body = session.encrypt(encode(payload)).to_parts()
-        self._save(peer.curve25519, session, record.used)
+        self._save(peer.curve25519, record.ed25519, session, record.used)
         ciphertext = {peer.curve25519: {"type": kind, "body": b64(body)}}
         return {"algorithm": OLM, "sender_key": self._account.curve25519, "ciphertext": ciphertext}
 
@@ -133,7 +144,7 @@ class OlmSessions:
                 # A failed attempt may leave the live object ahead of its record.
                 self._records.live.pop((TABLE, f"{sender_key}/{record.session_id}"), None)
                 continue
-            self._save(sender_key, session, now)
+            self._save(sender_key, record.ed25519, session, now)
             return plaintext
         # A pre-key message of a known session that does not open is a replay: a fallback key would let it in again.
         if prekey is None or known:
@@ -144,11 +155,14 @@ class OlmSessions:
         except ValueError as error:
             raise DecryptionError("olm-undecryptable", f"no session can be made from this message: {error}") from error
         self._account.save()
-        self._save(sender_key, session, now)
+        self._save(sender_key, _claimed_ed25519(plaintext), session, now)
         return plaintext
 
     def _of(self, curve25519: str) -> list[OlmSessionRecord]:
         return self._records.get(TABLE, curve25519, list[OlmSessionRecord]) or []
+
+    def _newest(self, peer: Peer) -> OlmSessionRecord | None:
+        return next((r for r in self._of(peer.curve25519) if r.ed25519 == peer.ed25519), None)
 
     def _session(self, curve25519: str, record: OlmSessionRecord) -> Session:
         name = (TABLE, f"{curve25519}/{record.session_id}")
@@ -158,15 +172,27 @@ class OlmSessions:
             self._records.live[name] = live
         return live
 
-    def _save(self, curve25519: str, session: Session, used: int) -> None:
-        """Keep the session, most recently used first; the oldest ones go."""
-        record = OlmSessionRecord(session.session_id, session.pickle(self._records.pickle_key), used)
+    def _save(self, curve25519: str, ed25519: str, session: Session, used: int) -> None:
+        """Keep the session, most recently used first; the oldest ones of the same device go."""
+        record = OlmSessionRecord(session.session_id, ed25519, session.pickle(self._records.pickle_key), used)
         others = [r for r in self._of(curve25519) if r.session_id != record.session_id]
         ordered = sorted([record, *others], key=lambda r: -r.used)
-        for dropped in ordered[MAX_SESSIONS:]:
+        surplus = [r for r in ordered if r.ed25519 == ed25519][MAX_SESSIONS:]
+        kept = [r for r in ordered if r not in surplus][:MAX_SESSIONS_OF_KEY]
+        for dropped in (r for r in ordered if r not in kept):
             self._records.live.pop((TABLE, f"{curve25519}/{dropped.session_id}"), None)
-        self._records.put(TABLE, curve25519, ordered[:MAX_SESSIONS])
+        self._records.put(TABLE, curve25519, kept)
         self._records.live[TABLE, f"{curve25519}/{record.session_id}"] = session
+
+
+def _claimed_ed25519(plaintext: bytes) -> str:
+    """The sender's signing key as a payload claims it; "" where it claims none."""
+    try:
+        keys = _payload(plaintext).get("keys")
+    except DecryptionError:
+        return ""
+    key = keys.get("ed25519") if isinstance(keys, dict) else None
+    return key if isinstance(key, str) else ""
 
 
 def _payload(plaintext: bytes) -> Json:
