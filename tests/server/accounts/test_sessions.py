@@ -38,7 +38,7 @@ async def test_names_that_log_in(home: House, name: str, legacy: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["nobody", "@author:elsewhere", "@", "@author", "app-films", "@app-films:test", "x" * 9000, "author\u0000"]
+    "name", ["nobody", "@author:elsewhere", "@", "@author", "app-films", "@app-films:test", "x" * 9000, "author\u0001"]
 )
 async def test_unknown_names_fail_like_wrong_passwords(home: House, name: str) -> None:
     """Whatever is wrong, the answer is the same."""

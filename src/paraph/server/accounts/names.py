@@ -24,11 +24,6 @@ def local_user_id(username: str, server_name: str) -> str:
     return user_id
 
 
-def may_be_user_id(text: str) -> bool:
-    """Whether to look for an account of this id at all: no longer than an id, and nothing that a database refuses."""
-    return len(text) <= MAX_IDENTIFIER_BYTES and text.isprintable()
-
-
 def check_new_password(password: str) -> None:
     """Raises M_WEAK_PASSWORD below 8 characters and M_INVALID_PARAM above 512."""
     if len(password) < MIN_PASSWORD:

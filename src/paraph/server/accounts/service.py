@@ -180,8 +180,7 @@ class Accounts:
         """Check a password against the account's; raises BadLogin, TooManyRequests."""
         names.check_password_length(password)
         self._limiter.check("login", user_id[:255])
-        known = names.may_be_user_id(user_id)
-        stored = await self._database.read(lambda tx: store.password(tx, user_id)) if known else None
+        stored = await self._database.read(lambda tx: store.password(tx, user_id))
         verdict = await self._passwords.verify(password, None if stored is None else stored.hash)
         if stored is None or not verdict.right:
             raise BadLogin
