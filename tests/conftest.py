@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.databases import databases, dialect
 from tests.support.postgresql import postgresql, postgresql_dsn
 from tests.support.server import RunningServer
 
 __all__ = ["dialect", "postgresql", "postgresql_dsn", "server", "start_server"]
+
+# How long one example takes says more about what else runs on the machine than about the code.
+settings.register_profile("paraph", deadline=None)
+settings.load_profile("paraph")
 
 StartServer = Callable[..., RunningServer]
 
@@ -21,7 +26,8 @@ StartServer = Callable[..., RunningServer]
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
     """A function that starts servers of this test's own: `start_server(registration="closed")`.
 
-    They run on PostgreSQL where the test does (fixture `dialect`). All are killed when the test ends; after a failure the end of each log is printed.
+    They run on PostgreSQL where the test does (fixture `dialect`). All are killed when the test ends; after a failure
+    the end of each log is printed.
     """
     servers: list[RunningServer] = []
 

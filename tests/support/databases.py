@@ -41,7 +41,11 @@ class Databases:
     def backup(self, path: Path) -> Callable[[], None]:
         """Copy a closed database; what is returned puts the copy back in its place."""
         content = path.read_bytes()
-        return lambda: [path.write_bytes(content), None][1]
+
+        def restore() -> None:
+            path.write_bytes(content)
+
+        return restore
 
 
 class PostgresqlDatabases(Databases):

@@ -62,7 +62,6 @@ async def test_checkpoint_and_tiles_are_served_as_they_are_on_disk(tmp_path: Pat
         "/log/tile/0/..%2f..%2fcheckpoint",
         "/log/tile/..%2f..%2f/keys",
         "/log/tile/entries/../checkpoint",
-        "/log/tile/entries/000.p/1%00",
         "/log/tile/entries/000.p/01",
         "/log/tile/entries/000.p/257",
         "/log/tile/00/000",
@@ -79,6 +78,12 @@ async def test_no_other_path_leads_to_a_file(tmp_path: Path, path: str) -> None:
     """A path that tlog-tiles does not allow, or that is not published, is 404."""
     async with client(tmp_path) as (http, _, _ledger):
         assert (await http.get(path)).status_code == 404
+
+
+async def test_a_path_with_a_nul_is_refused(tmp_path: Path) -> None:
+    """NUL in a path is refused before anybody looks for a file."""
+    async with client(tmp_path) as (http, _, _ledger):
+        assert (await http.get("/log/tile/entries/000.p/1%00")).status_code == 400
 
 
 async def test_a_leaf_is_found_by_its_hash(tmp_path: Path) -> None:
