@@ -147,3 +147,14 @@ async def test_partner_learns_nothing_of_other_grants(scene: Scene) -> None:
     await scene.correspondent.sync()
     newest = (await scene.correspondent.messages(scene.room_id))[-1]
     assert newest.content["m.relates_to"] == answer["m.relates_to"]
+
+
+async def test_an_account_that_ended_grants_nothing(scene: Scene) -> None:
+    """Who deactivated her account cannot revoke any more: her grants end with it."""
+    await scene.grant()
+    await scene.author.send_text(scene.room_id, "before the end")
+    assert await scene.opened() == ["before the end"]
+    await post(scene.author._transport, CLIENT + "/account/deactivate", {}, scene.author.user_id)
+    with pytest.raises(ProblemError, match="not-granted"):
+        await scene.partner.messages(scene.room_id, PURPOSE)
+    assert await scene.partner.grants() == []

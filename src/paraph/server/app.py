@@ -93,6 +93,7 @@ class Server:
         )
         site = Site(settings.server_name, settings.base_url, settings.data)
         self.consent = Consent(self.database, self.ledger, self.devices, self.messenger, gate, site, clock=system_time)
+        self.accounts.on_deactivate.append(self.consent.grants.on_deactivate)
         source = MessengerSource(self.messenger)
         self.reading = Reading(self.database, self.ledger, self.consent, source)
         self.queues = PartnerQueues(self.database, self.devices, self.consent, self.messenger.core.notifier)

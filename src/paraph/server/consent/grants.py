@@ -223,6 +223,12 @@ class Grants:
         self._changed(tx, caller.user_id, held.grant.partner)
         return Outcome(version, recorded)
 
+    def on_deactivate(self, tx: Transaction, person: str) -> None:
+        """Whoever ends her account can revoke nothing any more: every open grant of hers is revoked with it."""
+        caller = PersonPrincipal(person, "")
+        for held in store.open_grants_of(tx, person, self._clock()):
+            self.revoke(tx, caller, held.grant.grant_id, "the account was deactivated")
+
     def _changed(self, tx: Transaction, person: str, partner: str) -> None:
         """Rooms are told, and the person's devices look at the partner's keys again."""
         self._notices.refresh(tx, person)
