@@ -17,6 +17,7 @@ from paraph.server.ledger.checkpoints import CheckpointStore
 from paraph.server.ledger.errors import LogStopped, LogUnavailable, StartRefused
 from paraph.server.ledger.files import LogFolder
 from paraph.server.ledger.log import open_log
+from paraph.server.ledger.map_store import MapStore
 from paraph.server.ledger.service import Ledger
 from paraph.server.storage import StorageError, Transaction
 from paraph.tlog import checkpoint, note
@@ -56,6 +57,7 @@ STEPS = [
     (CheckpointStore, "stage"),
     (LogFolder, "add"),
     (CheckpointStore, "advance"),
+    (MapStore, "write"),
     (LogFolder, "publish"),
     (LogFolder, "prune"),
     (store, "mark"),

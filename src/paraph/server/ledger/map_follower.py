@@ -1,10 +1,9 @@
 """The verifiable map in a process that does not write the log: followed from the published files when it is asked."""
 
-import contextlib
 import threading
 from pathlib import Path
 
-from paraph.server.ledger.errors import LogStopped
+from paraph.server.ledger.errors import LedgerError, MapNotKept
 from paraph.server.ledger.label_map import KeyAnswer, LabelMap, Read
 from paraph.server.ledger.map_store import FollowedStore
 
@@ -24,9 +23,14 @@ class MapFollower:
 
     def answer(self, key: bytes, size: int, published: int) -> KeyAnswer:
         """What the log of `size` holds under a key, `published` being the newest size. Raises MapNotKept."""
-        with self._lock:
-            followed = self._caught_up(published)
-        return followed.answer(key, size)
+        try:
+            return self._caught_up(published).answer(key, size)
+        except MapNotKept:
+            raise
+        except LedgerError:
+            # The process that writes the log has begun map.db anew: this one's is a file without a name.
+            self.close()
+            return self._caught_up(published).answer(key, size)
 
     def close(self) -> None:
         """Let go of the map: this process writes the log now, or ends."""
@@ -36,19 +40,20 @@ class MapFollower:
                 self._map = None
 
     def _caught_up(self, published: int) -> LabelMap:
-        if self._map is not None and published - self._map.size <= FAR_BEHIND:
-            # The process that writes the log may have begun map.db anew; then this one's is a file without a name.
-            with contextlib.suppress(LogStopped):
-                self._map.follow(published, self._read)
-                return self._map
-        if self._map is not None:
-            self._map.close()
-            self._map = None
+        with self._lock:
+            if self._map is not None and published - self._map.size > FAR_BEHIND:
+                self._map.close()
+                self._map = None
+            if self._map is None:
+                self._map = self._made(published)
+            self._map.follow(published, self._read)
+            return self._map
+
+    def _made(self, published: int) -> LabelMap:
         made = LabelMap(FollowedStore(self._path))
         try:
             made.restore(published, self._read)
         except BaseException:
             made.close()
             raise
-        self._map = made
         return made
