@@ -174,6 +174,21 @@ async def test_cut_off_between_cosigning_and_publishing(
     verify_log(setup.data / "log", setup.vkey)
 
 
+async def test_a_tree_that_waits_for_witnesses_is_not_told_as_published(setup: Setup) -> None:
+    """After a restart, too, the ledger's size is that of the published checkpoint, not of the signed one."""
+    async with setup.ledger() as running:
+        async with setup.witnesses():
+            await running.ledger.integrated(await running.record("one"), 10_000)
+        for number in range(3):
+            assert await running.ledger.integrated(await running.record(f"later {number}"), 50) is None
+    published = setup.published()
+    tree = checkpoint.open(head(setup.data), note.Verifier.from_vkey(setup.vkey))
+    assert published is not None
+    assert tree.size > published
+    async with setup.ledger() as running:
+        assert running.ledger.size == published
+
+
 def head(data: Path) -> bytes:
     """The note that a data folder's checkpoints.db has signed last."""
     store = CheckpointStore(data / "checkpoints.db")

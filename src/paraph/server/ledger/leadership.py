@@ -63,7 +63,7 @@ class Leadership:
 
 
 def published_size(folder: LogFolder, verifier: note.Verifier) -> int:
-    """Size of the published tree, for a process that does not write it; 0 without one. Raises StartRefused."""
+    """Size of the published tree; 0 without one. Raises StartRefused."""
     published = folder.checkpoint()
     try:
         return 0 if published is None else checkpoint.open(published, verifier).size

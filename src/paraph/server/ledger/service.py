@@ -78,7 +78,7 @@ class Ledger:
         self._origin, self._vkey, self._verifier = key.name, key.vkey, key.verifier
         self._folder = LogFolder(data / "log")
         self._map_follower = MapFollower(data / "map.db", self._folder.read)
-        self._size = log.head().size if log is not None else published_size(self._folder, self._verifier)
+        self._size = published_size(self._folder, self._verifier)  # the signed head may still wait for its witnesses
         if log is None:
             self._witnesses()  # a policy that does not fit is refused now, not when this process comes to lead
         self._leading = Leading(self._database, self._leadership, log, self._sequencer)
