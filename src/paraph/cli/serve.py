@@ -61,6 +61,7 @@ def run(settings: object) -> None:
     except app.REFUSALS as error:
         fail(str(error))
     sys.setswitchinterval(SWITCH_INTERVAL)
+    keep_secrets_out_of_logs()
     gc.collect()
     gc.freeze()  # what is there by now stays until the end: never walk over it again
     gc.set_threshold(COLLECT_AFTER)
@@ -82,6 +83,20 @@ def run(settings: object) -> None:
     process.run(sockets=[listener])
     if not process.started:
         raise typer.Exit(1)
+
+
+def keep_secrets_out_of_logs() -> None:
+    """Log tracebacks without the values of variables, which structlog shows by default: passwords, tokens, URLs."""
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper("iso"),
+            structlog.dev.set_exc_info,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
 
 
 def _write_server_file(data: Path, url: str) -> None:
