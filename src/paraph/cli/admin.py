@@ -18,7 +18,9 @@ class Admin:
 
     def __init__(self, data: Path) -> None:
         try:
-            self.url: str = json.loads((data / "server.json").read_text(encoding="utf-8"))["url"]
+            server = json.loads((data / "server.json").read_text(encoding="utf-8"))
+            self.url: str = server["url"]
+            self._others = [str(one["url"]) for one in server.get("others", ())]
             token = (data / "keys" / "admin-token").read_text(encoding="ascii").strip()
         except (OSError, ValueError, KeyError):
             fail(f"no server has run on {data}: start one with `paraph serve --data {data}`, or name another --data")
@@ -34,11 +36,22 @@ class Admin:
 
     def try_post(self, path: str, body: Any) -> httpx.Response:
         """POST JSON and return whatever the server answers."""
-        return self._http.post(path, json=body)
+        return self._send("POST", path, body)
+
+    def _send(self, method: str, path: str, body: Any) -> httpx.Response:
+        """Ask the process that started last or, where it is gone, another one of those that ran beside it."""
+        while True:
+            try:
+                return self._http.request(method, path, json=body)
+            except httpx.ConnectError:
+                if not self._others:
+                    raise
+                self.url = self._others.pop(0)
+                self._http.base_url = httpx.URL(self.url)
 
     def _call(self, method: str, path: str, body: Any) -> Any:
         try:
-            answer = self._http.request(method, path, json=body) if body is not None else self._http.get(path)
+            answer = self._send(method, path, body)
         except httpx.TransportError as error:
             fail(f"the server at {self.url} does not answer ({error}); is it running?")
         if answer.is_success:

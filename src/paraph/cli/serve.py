@@ -1,4 +1,4 @@
-"""`paraph serve`: the platform, in one process."""
+"""`paraph serve`: the platform, in one process of however many share its database and data folder."""
 
 import gc
 import json
@@ -57,7 +57,9 @@ def run(settings: object) -> None:
         fail(f"cannot listen on {settings.bind}:{settings.port}: {error.strerror or error}")
     settings = settings.with_port(listener.getsockname()[1])
     try:
-        server = app.build(settings)
+        with app.starting(settings.data):
+            server = app.build(settings)
+            _write_server_file(settings.data, settings.base_url)
     except app.REFUSALS as error:
         fail(str(error))
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -65,7 +67,6 @@ def run(settings: object) -> None:
     gc.collect()
     gc.freeze()  # what is there by now stays until the end: never walk over it again
     gc.set_threshold(COLLECT_AFTER)
-    _write_server_file(settings.data, settings.base_url)
     err.print(f"[bold]paraph[/] serves {settings.server_name} at {settings.base_url}, data in {settings.data}")
     config = uvicorn.Config(
         server.application,
@@ -100,6 +101,21 @@ def keep_secrets_out_of_logs() -> None:
 
 
 def _write_server_file(data: Path, url: str) -> None:
-    partial = data / f"server.json.{os.getpid()}"
-    partial.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n", encoding="utf-8")
-    partial.replace(data / "server.json")
+    """Say where this process listens, and under `others` where those do that run beside it."""
+    place, partial = data / "server.json", data / f"server.json.{os.getpid()}"
+    try:
+        before = json.loads(place.read_text(encoding="utf-8"))
+        known = [{"url": one["url"], "pid": one["pid"]} for one in (before, *before.get("others", ()))]
+    except (OSError, ValueError, KeyError, TypeError):
+        known = []
+    others = [one for one in known if one["url"] != url and _is_running(one["pid"])]
+    partial.write_text(json.dumps({"url": url, "pid": os.getpid(), "others": others}) + "\n", encoding="utf-8")
+    partial.replace(place)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:  # gone, or by now the number of somebody else's process
+        return False
+    return True

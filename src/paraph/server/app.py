@@ -1,11 +1,13 @@
 """The composition root: the only place that knows every room, and how they are wired together."""
 
+import contextlib
+import fcntl
 import hashlib
 import hmac
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -42,6 +44,8 @@ from paraph.server.storage.sqlite import SqliteDatabase
 # Every error that means "this server must not start as it is"; their messages are for the operator.
 REFUSALS = (StorageError, LedgerError, OSError)
 
+START_WITHIN = 30.0
+"""Seconds that another process may take to open what it shares with this one."""
 ROOMS = tuple(f"paraph.server.{room}" for room in ("accounts", "ledger", "devices", "messenger", "consent"))
 
 
@@ -152,6 +156,30 @@ class Server:
         await self.ledger.stop()
         await self.accounts.close()
         await self.database.close()
+
+
+@contextlib.contextmanager
+def starting(data: Path) -> Iterator[None]:
+    """One process of a data folder starts at a time: keys and databases are made once. Raises StorageError."""
+    data.mkdir(parents=True, exist_ok=True)
+    handle = os.open(data / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        give_up = time.monotonic() + START_WITHIN
+        while not _locked(handle):
+            if time.monotonic() > give_up:
+                raise StorageError(f"another process has been starting on {data} for {START_WITHIN} s")
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def build(settings: Settings) -> Server:
