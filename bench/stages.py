@@ -1,7 +1,7 @@
 """Where the microseconds of a direct message go: Paraph with a stopwatch around each stage, under the direct load.
 
-A stage's time is its own: what a stage called inside it takes is that one's. A coroutine is timed in its steps, so
-waiting is not counted. The stopwatch itself costs about a tenth; compare shares, and take totals from `bench`.
+A stage's time is processor time, and its own: what a stage called inside it takes is that one's. A coroutine is timed
+in its steps, so waiting is not counted. What the stopwatch itself costs is measured first and taken off.
 
     python -m bench.stages [--seconds 5] [--json]
 """
@@ -9,6 +9,7 @@ waiting is not counted. The stopwatch itself costs about a tenth; compare shares
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import json
@@ -30,9 +31,6 @@ from bench.direct import WARM_SECONDS
 from bench.load import Load
 from bench.people import make_pairs
 from bench.processes import Server
-
-PREEMPTED_NS = 2_000_000
-"""A stretch longer than this was interrupted by another process; the machine's business, not the stage's."""
 
 # stage: the functions whose own time it is, as module:qualified name; a coroutine function is marked with *.
 STAGES: dict[str, tuple[str, ...]] = {
@@ -77,20 +75,41 @@ class Stopwatch:
         self.own: defaultdict[str, int] = defaultdict(int)
         self.calls: defaultdict[str, int] = defaultdict(int)
         self._inner = [0]
+        self._timings = self._coroutines = 0
+        self._outside = 0
+        self._inside = 0
+        self._coroutine = 0
+        self._calibrate()
+
+    def _calibrate(self) -> None:
+        """How much of a timed call's cost falls inside its own time, and how much into its caller's."""
+        nothing = self.function("", lambda: None)
+        rounds = []
+        for _ in range(20):
+            self.reset()
+            begun = time.thread_time_ns()
+            for _ in range(1000):
+                nothing()
+            rounds.append(((time.thread_time_ns() - begun) // 1000, self.own[""] // 1000))
+        whole, self._inside = min(rounds)
+        self._outside = whole - self._inside
+        bare, timed = _nothing, self.coroutine("", _nothing)
+        self._coroutine = max(0, _each(timed) - _each(bare) - whole)
+        self.reset()
 
     def timed(self, stage: str, call: Callable[..., Any], *args: Any) -> Any:
         """Call, and note the time that belongs to this stage."""
         inner = self._inner
         inner.append(0)
-        begun = time.perf_counter_ns()
+        self._timings += 1
+        begun = time.thread_time_ns()
         try:
             return call(*args)
         finally:
-            elapsed = time.perf_counter_ns() - begun
-            own = elapsed - inner.pop()
-            inner[-1] += elapsed
-            if own < PREEMPTED_NS:
-                self.own[stage] += own
+            elapsed = time.thread_time_ns() - begun
+            own = elapsed - inner.pop() - self._inside
+            inner[-1] += elapsed + self._outside
+            self.own[stage] += own
 
     def function(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, timed."""
@@ -108,14 +127,38 @@ class Stopwatch:
         @functools.wraps(function)
         async def timed(*args: Any, **kwargs: Any) -> Any:
             self.calls[stage] += 1
+            self._coroutines += 1
+            self._inner[-1] += self._coroutine
             return await _Steps(self, stage, function(*args, **kwargs))
 
         return timed
 
+    @property
+    def cost(self) -> int:
+        """What all the timing has cost (ns)."""
+        return self._timings * (self._inside + self._outside) + self._coroutines * self._coroutine
+
     def reset(self) -> None:
         """Begin anew."""
+        self._timings = self._coroutines = 0
         self.own.clear()
         self.calls.clear()
+
+
+async def _nothing() -> None:
+    """A coroutine that waits for nothing."""
+
+
+def _each(function: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Nanoseconds that one such coroutine takes, at best."""
+    rounds = []
+    for _ in range(20):
+        begun = time.thread_time_ns()
+        for _ in range(1000):
+            with contextlib.suppress(StopIteration):
+                function().send(None)
+        rounds.append((time.thread_time_ns() - begun) // 1000)
+    return min(rounds)
 
 
 class _Steps:
@@ -201,7 +244,7 @@ def serve(data: Path, port: int) -> None:
 
     def dump(*_: object) -> None:
         partial = data / "stages.new"
-        partial.write_text(json.dumps({"own": watch.own, "calls": watch.calls}))
+        partial.write_text(json.dumps({"own": watch.own, "calls": watch.calls, "cost": watch.cost}))
         partial.replace(data / "stages.json")
 
     signal.signal(signal.SIGUSR1, lambda *_: watch.reset())
@@ -231,11 +274,12 @@ async def measure(directory: Path, pairs: int, inflight: int, seconds: float) ->
         found = json.loads(result.read_text())
     sent = found["calls"]["send: handler"]
     stages = {stage: found["own"].get(stage, 0) / sent / 1000 for stage in STAGES}
+    total = measured.cpu_ms * 1000 - found["cost"] / sent / 1000
     return {
         "us": stages,
         "calls": {stage: found["calls"].get(stage, 0) / sent for stage in STAGES},
-        "total_us": measured.cpu_ms * 1000,
-        "rest_us": measured.cpu_ms * 1000 - sum(stages.values()),
+        "total_us": total,
+        "rest_us": total - sum(stages.values()),
         "messages_a_commit": sent / found["calls"]["batch: COMMIT (in its thread)"],
     }
 
