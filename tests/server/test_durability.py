@@ -14,10 +14,11 @@ import httpx
 import pytest
 
 from tests.conftest import StartServer
+from tests.support.databases import runs_writes_once
 from tests.support.matrix import V3, all_messages, auth, ciphertext, create_room, register
 from tests.support.server import RunningServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, runs_writes_once]
 
 KILLS = int(os.environ.get("PARAPH_KILLS", "5"))
 SENDERS = 8

@@ -18,7 +18,7 @@ from paraph.server.storage.postgresql import PostgresqlDatabase
 from paraph.server.storage.postgresql.placeholders import translate
 from paraph.server.storage.postgresql.setup import connect
 from paraph.server.storage.sqlite import SqliteDatabase
-from tests.support.databases import databases, open_test_database
+from tests.support.databases import databases, open_test_database, runs_writes_once
 
 KINDS = {"INTEGER": "bigint", "BLOB": "bytea", "TEXT": "text"}
 WHOLE = {
@@ -124,6 +124,7 @@ async def _schema(database: Database, read: Callable[[Transaction], Schema]) -> 
         await database.close()
 
 
+@runs_writes_once
 async def test_no_statement_of_any_room_reads_a_whole_table(dialect: str, tmp_path: Path) -> None:
     """The plan of each is a search by an index, except of those that are for reading everything."""
     path = tmp_path / "paraph.db"

@@ -17,9 +17,11 @@ from paraph.sdk import GrantTerms, Partner, Person, Transport
 from paraph.server.app import Server, build, system_time
 from paraph.server.config import Settings
 from paraph.server.http import Access, Endpoint
-from tests.support.databases import databases
+from tests.support.databases import databases, runs_writes_once
 from tests.support.matrix import PASSWORD, V3, auth, ciphertext, register
 from tests.support.partners import publish_agreement, register_partner
+
+pytestmark = runs_writes_once
 
 # What another person may do with the author's ids in the path: read how she shows herself to everybody.
 PUBLIC_OF_A_PERSON = {

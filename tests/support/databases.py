@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 import pytest
 
 from paraph.server.storage import Database, migrate
 from paraph.server.storage.migrations import load
-from paraph.server.storage.sqlite import SqliteDatabase
+from paraph.server.storage.sqlite import SqliteDatabase, SqliteTransaction
 from tests.support.postgresql import PostgresServer
+
+T = TypeVar("T")
 
 _ROWS = "COPY (SELECT ctid, xmin, * FROM {table}) TO STDOUT (FORMAT binary)"
 
@@ -46,6 +49,31 @@ class Databases:
             path.write_bytes(content)
 
         return restore
+
+
+class RehearsedDatabase(SqliteDatabase):
+    """Runs each write's function once for nothing, as any database may: only the last run may leave anything."""
+
+    async def write(self, fn: Callable[[SqliteTransaction], T]) -> T:
+        """As `Database.write`, with a first run that is rolled back."""
+
+        def twice(tx: SqliteTransaction) -> T:
+            tx.connection.execute("SAVEPOINT rehearsal")
+            with contextlib.suppress(Exception):
+                fn(SqliteTransaction(tx.connection, self._positions, self._listeners))
+            tx.connection.execute("ROLLBACK TO rehearsal")
+            tx.connection.execute("RELEASE rehearsal")
+            return fn(tx)
+
+        return await super().write(twice)
+
+
+class RehearsedDatabases(Databases):
+    """SQLite files whose writes are all run twice."""
+
+    def open(self, path: Path) -> Database:
+        """Open it, without migrations."""
+        return RehearsedDatabase(path)
 
 
 class PostgresqlDatabases(Databases):
@@ -111,13 +139,20 @@ on_both_databases = pytest.mark.parametrize("server", ["sqlite", "postgresql"], 
 """Marks tests that share a server: once with one on SQLite, once with one on PostgreSQL."""
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+DIALECTS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+runs_writes_once = pytest.mark.parametrize("dialect", DIALECTS, indirect=True)
+"""Marks tests that look at something which a write's function does before it is durable (a hook that they gave)."""
+
+
+@pytest.fixture(params=[*DIALECTS, pytest.param("rehearsed", marks=pytest.mark.slow)])
 def dialect(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Runs the test once on each database."""
+    """Runs the test once on each database, and once on SQLite with every write run twice."""
     global _here  # noqa: PLW0603 (one test at a time runs in a process)
     with contextlib.ExitStack() as stack:
         if request.param == "postgresql":
             _here = PostgresqlDatabases(request.getfixturevalue("postgresql"), stack)
+        elif request.param == "rehearsed":
+            _here = RehearsedDatabases()
         try:
             yield request.param
         finally:

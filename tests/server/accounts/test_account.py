@@ -24,7 +24,7 @@ from tests.server.accounts.house import (
     house,
     refused,
 )
-from tests.support.databases import databases
+from tests.support.databases import databases, runs_writes_once
 
 CHANGE = "/_matrix/client/v3/account/password"
 END = "/_matrix/client/v3/account/deactivate"
@@ -89,6 +89,7 @@ async def test_a_changed_password_outlives_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("logout_devices", [None, True, False])
+@runs_writes_once
 async def test_other_devices_are_logged_out_unless_told_otherwise(home: House, logout_devices: bool | None) -> None:
     """The calling session goes on in any case, and so do other people's."""
     made = await home.sign_up("author", refresh_token=True)
@@ -283,6 +284,7 @@ async def test_deactivation_outlives_a_restart(tmp_path: Path) -> None:
         refused(await home.log_in("author"), 403, "M_FORBIDDEN")
 
 
+@runs_writes_once
 async def test_rooms_are_left_and_devices_go_in_the_same_transaction(home: House) -> None:
     """Hooks run once, while account and devices are still there; what one raises undoes everything."""
     made = await home.sign_up("author", device_id="PHONE")
@@ -319,6 +321,7 @@ async def test_the_password_is_asked_for_before_the_end(home: House) -> None:
     assert await lives(home, made)
 
 
+@runs_writes_once
 async def test_deactivating_twice_is_once(home: House) -> None:
     """Two requests at once both succeed, and hooks run once; the operator may repeat it for ever."""
     made, seen = await home.sign_up("author"), list[str]()

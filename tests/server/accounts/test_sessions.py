@@ -16,6 +16,7 @@ from paraph.server.http import MatrixError, PersonPrincipal, Request
 from paraph.server.http.errors import ApiError
 from paraph.server.storage import Transaction
 from tests.server.accounts.house import DUMMY, LOGIN, PASSWORD, REGISTER, House, bearer, cheap, count, house, refused
+from tests.support.databases import runs_writes_once
 
 OUT = "/_matrix/client/v3/logout"
 
@@ -113,6 +114,7 @@ async def test_sessions_outlive_a_restart_and_logouts_too(tmp_path: Path) -> Non
         refused(await home.who(ended["access_token"]), 401, "M_UNKNOWN_TOKEN")
 
 
+@runs_writes_once
 async def test_hooks_join_the_transaction(home: House) -> None:
     """Other rooms see sessions begin and end; what they raise undoes the whole write."""
     seen: list[tuple[str, ...]] = []

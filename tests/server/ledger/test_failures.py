@@ -23,7 +23,7 @@ from paraph.server.storage import StorageError, Transaction
 from paraph.tlog import checkpoint, note
 from paraph.tlog.merkle import Tree, leaf_hash
 from tests.server.ledger.support import NOON, ORIGIN, open_database, running_ledger, until, verify_log
-from tests.support.databases import databases
+from tests.support.databases import databases, runs_writes_once
 
 KILLS = 5
 
@@ -85,6 +85,7 @@ async def test_a_step_that_fails_is_tried_again(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("owner", "name"), STEPS)
+@runs_writes_once
 async def test_a_step_cut_off_is_finished_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, when: str
 ) -> None:
@@ -266,6 +267,7 @@ async def test_the_log_key_is_for_its_owner_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@runs_writes_once
 async def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
     """SIGKILL at random moments: the log verifies, holds all that was acknowledged, and has one root for each size."""
     roots: dict[int, bytes] = {}

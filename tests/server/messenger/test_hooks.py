@@ -10,8 +10,10 @@ import pytest
 from paraph.server.http import MatrixError
 from paraph.server.storage import Transaction
 from tests.server.messenger.house import House
+from tests.support.databases import runs_writes_once
 
 
+@runs_writes_once
 async def test_memberships_are_told_once_each(home: House) -> None:
     """The hook hears changes of membership, not new display names."""
     heard: list[Any] = []

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.server.messenger.house import SERVER, Device, House
+from tests.support.databases import runs_writes_once
 
 PARTNER = f"@app-marquee:{SERVER}"
 
@@ -156,6 +157,7 @@ async def test_a_membership_can_be_set_as_state(home: House) -> None:
     ] == "M_BAD_JSON"
 
 
+@runs_writes_once
 async def test_the_platform_state_belongs_to_the_platform(home: House) -> None:
     """Clients cannot write org.paraph.grant; org.paraph.closed is each member's own, whatever the power levels say."""
     author, friend = home.device("author"), home.device("friend")

@@ -11,6 +11,7 @@ import pytest
 
 from paraph.server.messenger.rooms import Rooms
 from tests.server.messenger.house import Device, House, house
+from tests.support.databases import runs_writes_once
 
 
 def _timeline(answer: Any, room: str, part: str = "join") -> list[str]:
@@ -221,6 +222,7 @@ async def test_account_data_comes_back(home: House) -> None:
     assert first == {"m.direct", "m.push_rules"}
 
 
+@runs_writes_once
 async def test_receipts_and_markers(home: House) -> None:
     """m.read is shown to the room, m.read.private and m.fully_read to their owner; threads are kept apart."""
     author, friend = home.device("author"), home.device("friend")
@@ -267,6 +269,7 @@ async def test_typing_wakes_and_ends(home: House) -> None:
     assert (await author.call("PUT", path, {"typing": True})).status == 403
 
 
+@runs_writes_once
 async def test_to_device_messages_wake_and_are_acknowledged(home: House) -> None:
     """The devices room wakes a sync; the next token acknowledges what was delivered, once."""
     author = home.device("author")
