@@ -147,6 +147,7 @@ async def world(tmp_path: Path, dialect: str) -> AsyncIterator[World]:
             "slug": "marquee",
             "token_id": "walk",
             "hash": "00" * 32,
+            "key": "00" * 32,
             "level": "0",
             "n0": "000",
             "n1": "000",
