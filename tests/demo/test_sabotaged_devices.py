@@ -108,7 +108,8 @@ def test_a_session_that_outlives_a_revocation_is_found(tmp_path: Path, monkeypat
 
 def test_a_device_that_acts_on_an_old_view_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail open: a device that goes on with the last view it had, whatever the version it names."""
-    fresh, best = Consent.fresh_view, {}
+    fresh = Consent.fresh_view
+    best: dict[Consent, Any] = {}
 
     async def fresh_view(self: Consent) -> Any:
         version, view = await fresh(self)

@@ -21,13 +21,15 @@ from paraph.protocol.device_keys import parse_device_keys
 from paraph.protocol.documents import parse
 from paraph.protocol.enrolment import Enrolment
 from paraph.protocol.grant import Grant
-from paraph.server.consent import access, grant_store, grants, oauth, partners
+from paraph.server.consent import access, grant_store, grants, oauth, partner_store, partners
 from paraph.server.consent.gate import GrantGate
 from paraph.server.consent.partner_keys import PartnerKeys
 from paraph.server.devices.to_device import ToDevice
 from paraph.server.inbox import reading
 from paraph.server.ledger.model import Recorded
 from paraph.server.ledger.service import Ledger
+
+patch: Callable[[object, str, Any], None] = setattr
 
 
 def anybodys_keys() -> None:
@@ -37,8 +39,8 @@ def anybodys_keys() -> None:
         sender, device = person.user_id, person.device_id
         await self._database.write(lambda tx: self.queue(tx, sender, event_type, messages, sender_device=device))
 
-    PartnerKeys.may_claim = lambda _self, _tx, _person, _partner: True  # type: ignore[method-assign]
-    ToDevice.send = send  # type: ignore[method-assign]
+    patch(PartnerKeys, "may_claim", lambda _self, _tx, _person, _partner: True)
+    patch(ToDevice, "send", send)
 
 
 def everybodys_words() -> None:
@@ -49,13 +51,13 @@ def everybodys_words() -> None:
         (live,) = granted(self, tx, query).values()
         return dict.fromkeys(self._source.members(tx, query.room_id), live)
 
-    reading.Reading._grants_of_authors = grants_of_authors  # type: ignore[method-assign]
-    reading.Source.opens = lambda _self, _origin: True  # type: ignore[method-assign]
+    patch(reading.Reading, "_grants_of_authors", grants_of_authors)
+    patch(reading.Source, "opens", lambda _self, _origin: True)
 
 
 def every_room() -> None:
     """A grant for one room lets the partner read in all of them."""
-    scope.Scope.covers = lambda _self, _room_id: True  # type: ignore[method-assign]
+    patch(scope.Scope, "covers", lambda _self, _room_id: True)
 
 
 def every_purpose() -> None:
@@ -65,7 +67,7 @@ def every_purpose() -> None:
     def grants_of_authors(self: Any, tx: Any, query: Any) -> Any:
         return granted(self, tx, dataclasses.replace(query, purpose="recommendations"))
 
-    reading.Reading._grants_of_authors = grants_of_authors  # type: ignore[method-assign]
+    patch(reading.Reading, "_grants_of_authors", grants_of_authors)
 
 
 def revoked_is_live() -> None:
@@ -75,17 +77,17 @@ def revoked_is_live() -> None:
         held = [grant for grant in grant_store.grants_of(tx, person) if grant.grant.partner == slug]
         return self._live(tx, slug, [dataclasses.replace(grant, revocation=None) for grant in held])
 
-    access.LiveGrants.between = between  # type: ignore[method-assign]
+    patch(access.LiveGrants, "between", between)
 
 
 def no_gate() -> None:
     """A message is taken whatever state of the grants its device acted on."""
-    GrantGate.before_send = lambda *_: None  # type: ignore[assignment, method-assign]
+    patch(GrantGate, "before_send", lambda *_: None)
 
 
 def unsigned_grant() -> None:
     """A grant's signature is not looked at."""
-    grants.verify_grant = lambda document, _chain, *, master_key: parse(Grant, document)  # type: ignore[attr-defined]
+    patch(grants, "verify_grant", lambda document, _chain, *, master_key: parse(Grant, document))
 
 
 def unvouched_device() -> None:
@@ -94,27 +96,25 @@ def unvouched_device() -> None:
     def verify_device_keys(device_keys: Any, _self_signing: Any, *, person: str, master_key: str) -> Any:
         return parse_device_keys(device_keys)
 
-    chain.verify_device_keys = verify_device_keys  # type: ignore[assignment]
-    grants.verify_enrolment = lambda document, *, master_key: parse(Enrolment, document)  # type: ignore[attr-defined]
+    patch(chain, "verify_device_keys", verify_device_keys)
+    patch(grants, "verify_enrolment", lambda document, *, master_key: parse(Enrolment, document))
 
 
 def unenrolled_device() -> None:
     """Any device of a person may grant, enrolled or not."""
-    grants.Grants._enrolled_chain = grants.Grants._chain  # type: ignore[method-assign]
+    patch(grants.Grants, "_enrolled_chain", grants.Grants._chain)
 
 
 def half_signed_agreement() -> None:
     """An agreement is published without both sides' signatures."""
-    partners.verify_agreement = lambda document, **_: parse(Agreement, document)  # type: ignore[attr-defined]
+    patch(partners, "verify_agreement", lambda document, **_: parse(Agreement, document))
 
 
 def token_without_agreement() -> None:
     """A partner gets tokens whether or not it has an agreement."""
     anything = SimpleNamespace(in_force=lambda _at: True)
-    known = oauth.partner_store  # type: ignore[attr-defined]
-    oauth.partner_store = SimpleNamespace(  # type: ignore[attr-defined]
-        partner=known.partner, agreements=lambda _tx, _slug: anything
-    )
+    lenient = SimpleNamespace(partner=partner_store.partner, agreements=lambda _tx, _slug: anything)
+    patch(oauth, "partner_store", lenient)
 
 
 def unlogged_agreement() -> None:
@@ -125,7 +125,7 @@ def unlogged_agreement() -> None:
         if not (leaf[:1] == b"\0" and b'"kind":"agreement"' in leaf):
             add_leaf(self, tx, position, leaf)
 
-    Ledger._add_leaf = add  # type: ignore[method-assign]
+    patch(Ledger, "_add_leaf", add)
 
 
 def unrecorded_reads() -> None:
@@ -140,13 +140,13 @@ def unrecorded_reads() -> None:
         o1, o2 = secrets.token_bytes(32), secrets.token_bytes(32)
         return Recorded(tx.next_position(), entry, o1, o2, entries.access_label(key, week), week)
 
-    Ledger.record_private = record  # type: ignore[method-assign]
+    patch(Ledger, "record_private", record)
 
 
 def no_receipts() -> None:
     """A read is answered without its access entries."""
-    rendered = reading.Page.rendered.fget
-    reading.Page.rendered = property(lambda page: rendered(page) | {"accesses": []})  # type: ignore[assignment, misc]
+    rendered: Any = vars(reading.Page)["rendered"]
+    patch(reading.Page, "rendered", property(lambda page: rendered.fget(page) | {"accesses": []}))
 
 
 def clear_text() -> None:
