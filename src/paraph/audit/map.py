@@ -1,6 +1,6 @@
 """The verifiable map, made again from the leaves alone, and held against every epoch leaf.
 
-The rule (docs/protocol.md §7): the root in the epoch leaf at index i is that of the map of all public and private
+The rule (docs/protocol.md §9): the root in the epoch leaf at index i is that of the map of all public and private
 leaves with a smaller index, those of the same epoch included. Epoch leaves are in no map. A log that began without a
 map has epochs whose root is null; after the first that has one, none may lack it.
 """

@@ -1,4 +1,4 @@
-"""Under which key of the verifiable map a leaf lies (docs/protocol.md §7).
+"""Under which key of the verifiable map a leaf lies (docs/protocol.md §9).
 
     private    week (2, big-endian) ‖ first 30 bytes of the label
     public     0xFF 0xFF ‖ first 30 bytes of SHA-256("paraph/public/v1" ‖ partner)

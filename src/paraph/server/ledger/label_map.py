@@ -1,4 +1,4 @@
-"""The verifiable map of this log (docs/protocol.md §7): kept one batch at a time, and asked for proofs.
+"""The verifiable map of this log (docs/protocol.md §9): kept one batch at a time, and asked for proofs.
 
 The trie is in memory, made at the start from the frontiers in `map.db`; both follow the log. A batch's map is computed
 when the batch is staged, since its root belongs into the epoch leaf, and kept once the batch's tree is signed. What was
@@ -53,7 +53,7 @@ class KeyAnswer:
 
     @property
     def rendered(self) -> dict[str, Any]:
-        """The `M` of docs/protocol.md section 7."""
+        """The `M` of docs/protocol.md section 9."""
         epoch = self.epoch
         return {
             "size": self.size,
@@ -171,7 +171,7 @@ class LabelMap:
         frontier = Frontier()
         for _, hashed in places:
             frontier.append(hashed)
-        if map_value(len(places), frontier.root()) != value:
+        if not places or map_value(len(places), frontier.root()) != value:
             raise LedgerError(f"map.db holds other leaves under {key.hex()} than the map of size {size}")
         return KeyAnswer(size, kept.epoch, proof, len(places), frontier.root(), [index for index, _ in places])
 

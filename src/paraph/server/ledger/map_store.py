@@ -1,12 +1,15 @@
 """`map.db`: for each key of the verifiable map its frontier and where its leaves are in the log.
 
+Each leaf's row names the leaf before it under the same key, and each key's row its last leaf. So places are only ever
+added at the end of their table; a batch changes few pages beside those of its keys, and pages are small for their sake.
+
 All of it follows from the published leaves and is made again if it is lost. So a commit need not be on disk when it
 returns: after a power cut this store may be some batches behind the log, never torn, and catches up.
 """
 
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,14 +21,29 @@ Place = tuple[bytes, int, bytes]
 """Key, leaf index, leaf hash."""
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS labels (key BLOB NOT NULL PRIMARY KEY, frontier BLOB NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS places (
-    key BLOB NOT NULL, leaf_index INTEGER NOT NULL, leaf_hash BLOB NOT NULL, PRIMARY KEY (key, leaf_index)
+CREATE TABLE IF NOT EXISTS labels (
+    key BLOB NOT NULL PRIMARY KEY, frontier BLOB NOT NULL, last INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS places (leaf_index INTEGER PRIMARY KEY, leaf_hash BLOB NOT NULL, before INTEGER) STRICT;
 CREATE TABLE IF NOT EXISTS progress (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO progress VALUES (1, 0);
 """
-_PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "wal_autocheckpoint = 8000", "cache_size = -32768")
+_PRAGMAS = (
+    "page_size = 1024",
+    "journal_mode = WAL",
+    "synchronous = NORMAL",
+    "wal_autocheckpoint = 32000",
+    "cache_size = -32768",
+)
+_PLACES = """
+WITH RECURSIVE under AS (
+    SELECT places.* FROM labels JOIN places ON leaf_index = last WHERE key = ?
+    UNION ALL
+    SELECT places.* FROM under JOIN places ON places.leaf_index = under.before AND under.before < under.leaf_index
+)
+SELECT leaf_index, leaf_hash FROM under WHERE leaf_index < ? ORDER BY leaf_index
+"""
+_ADD_PLACE = "INSERT INTO places VALUES (?, ?, coalesce(?, (SELECT last FROM labels WHERE key = ?)))"
 _ASKED = 256
 """Keys looked up by one statement."""
 
@@ -60,11 +78,10 @@ class _Tables:
 
     def places(self, key: bytes, below: int) -> list[tuple[int, bytes]]:
         """Index and hash of each leaf under a key in the log of size `below`, in log order; from any thread."""
-        asked = "SELECT leaf_index, leaf_hash FROM places WHERE key = ? AND leaf_index < ? ORDER BY leaf_index"
         with self._reading:
             if self._closed:
                 raise MapNotKept("the map is closed")
-            return self._reader.execute(asked, (key, below)).fetchall()
+            return self._reader.execute(_PLACES, (key, below)).fetchall()
 
     def close(self) -> None:
         """Close the database."""
@@ -99,13 +116,17 @@ class MapStore(_Tables):
             found.update((key, unpack_frontier(frontier)) for key, frontier in rows)
         return found
 
-    def write(self, size: int, frontiers: Mapping[bytes, Frontier], places: Iterable[Place]) -> None:
-        """Keep what the log's growth to `size` changed: all of it, or nothing."""
-        packed = sorted((key, pack_frontier(frontier)) for key, frontier in frontiers.items())
+    def write(self, size: int, frontiers: Mapping[bytes, Frontier], places: Sequence[Place]) -> None:
+        """Keep what the log's growth to `size` changed: all of it, or nothing; again: no change."""
+        if self.size() >= size:
+            return
+        newest = {key: index for key, index, _ in places}
+        labels = sorted((key, pack_frontier(frontier), newest[key]) for key, frontier in frontiers.items())
         self._main.execute("BEGIN IMMEDIATE")
         try:
-            self._main.executemany("INSERT OR REPLACE INTO labels VALUES (?, ?)", packed)
-            self._main.executemany("INSERT OR REPLACE INTO places VALUES (?, ?, ?)", sorted(places))
+            # Before the labels: a key's first leaf of the batch follows the last that its label names until now.
+            self._main.executemany(_ADD_PLACE, _chained(places))
+            self._main.executemany("INSERT OR REPLACE INTO labels VALUES (?, ?, ?)", labels)
             self._main.execute("UPDATE progress SET size = ?", (size,))
             self._main.execute("COMMIT")
         except BaseException:
@@ -156,13 +177,21 @@ class FollowedStore(_Tables):
                     frontier.append(hashed)
         return found
 
-    def write(self, size: int, _frontiers: Mapping[bytes, Frontier], _places: Iterable[Place]) -> None:
+    def write(self, size: int, _frontiers: Mapping[bytes, Frontier], _places: Sequence[Place]) -> None:
         """Remember how far this process is; the tables are another's."""
         self._followed = size
 
     def clear(self) -> None:
         """Refuse: only the process that writes the log makes the tables again. Raises MapNotKept."""
         raise MapNotKept("map.db is not that of the published log now")
+
+
+def _chained(places: Iterable[Place]) -> Iterator[tuple[int, bytes, int | None, bytes]]:
+    """Index, hash, the index before it under the same key in this batch, key."""
+    before: dict[bytes, int] = {}
+    for key, index, hashed in places:
+        yield index, hashed, before.get(key), key
+        before[key] = index
 
 
 def _open(path: Path) -> sqlite3.Connection:
