@@ -49,8 +49,9 @@ class ToDevice:
     async def send(self, person: PersonPrincipal, event_type: str, txn_id: str, messages: Messages) -> None:
         """Queue a person's messages, once per transaction id and type of her device.
 
-        Raises M_FORBIDDEN for a partner's address, M_INVALID_PARAM, M_TOO_LARGE, M_LIMIT_EXCEEDED (a queue is full);
-        then nothing is queued. Devices and people that do not exist are passed over, as the specification says.
+        Raises M_FORBIDDEN for a partner's address, M_INVALID_PARAM, M_TOO_LARGE; then nothing is queued. Devices and
+        people that do not exist are passed over, as the specification says, and so is a device whose queue is full:
+        one phone that is never switched on again must not keep a whole room from being written to.
         """
         for what, text in (("the event type", event_type), ("the transaction id", txn_id)):
             if not 0 < len(text) <= MAX_NAME or not text.isprintable():
@@ -79,14 +80,18 @@ class ToDevice:
     ) -> None:
         """Queue messages within a write. Raises as `send`, without its rule about partners.
 
-        For a partner's address the caller vouches for the device ids, and `*` is refused.
+        For a partner's address the caller vouches for the device ids, `*` is refused, and a full queue raises
+        M_LIMIT_EXCEEDED: a key that is recorded as shared must be on its way.
         """
         if sum(len(devices) for devices in messages.values()) > MAX_TARGETS:
             raise invalid(f"expected at most {MAX_TARGETS} devices in one request")
         position, reached = tx.next_position(), []
         for user_id, contents in messages.items():
             for device_id, text in self._resolve(tx, user_id, contents).items():
-                self._check_room(tx, user_id, device_id, sender, len(text))
+                if not self._has_room(tx, user_id, device_id, sender, len(text)):
+                    if is_partner(user_id):
+                        raise queue_full(user_id, device_id)
+                    continue
                 content = msgspec.Raw(text)
                 message = Waiting(position, sender, sender_device, event_type, content)
                 queue_store.add(tx, user_id, device_id, message)
@@ -107,10 +112,10 @@ class ToDevice:
         named_here = {device_id: texts[device_id] for device_id in known if device_id in texts}
         return {device_id: text for device_id, text in (spread | named_here).items() if text is not None}
 
-    def _check_room(self, tx: Transaction, user_id: str, device_id: str, sender: str, size: int) -> None:
+    def _has_room(self, tx: Transaction, user_id: str, device_id: str, sender: str, size: int) -> bool:
         waiting, size_waiting, from_sender = queue_store.load(tx, user_id, device_id, sender)
-        if waiting >= MAX_WAITING or size_waiting + size > MAX_WAITING_BYTES or from_sender >= MAX_WAITING_FROM_ONE:
-            raise queue_full(user_id, device_id)
+        fits = waiting < MAX_WAITING and size_waiting + size <= MAX_WAITING_BYTES
+        return fits and from_sender < MAX_WAITING_FROM_ONE
 
     def _arrived(self, announcement: Announcement) -> None:
         """Messages are durable, queued by this process or by another."""
