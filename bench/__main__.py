@@ -97,6 +97,7 @@ def bench(
             rooms=rooms,
             messages=messages,
             polls=polls,
+            quick=quick,
             say=lambda text: console.print(text, soft_wrap=True),
         )
         try:

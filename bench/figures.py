@@ -40,7 +40,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: how often, how long (seconds), how much, where; `say` reports progress."""
+    """What to run: how often, how long (seconds), how much, where; `say` reports progress.
+
+    `quick` asks for small numbers: enough to see that everything works, not to compare with the budget.
+    """
 
     directory: Path
     database: str
@@ -52,6 +55,7 @@ class Plan:
     rooms: int
     messages: int
     polls: int
+    quick: bool
     say: Callable[[str], None]
 
 

@@ -19,7 +19,7 @@ INFLIGHT = 1
 
 async def groups(plan: Plan, databases: Databases) -> Outcome:
     """Rooms of fifty, four of whom send; all fifty long-poll, the senders too."""
-    members = MEMBERS if plan.rounds > 1 else MEMBERS // 5
+    members = MEMBERS // 10 if plan.quick else MEMBERS
     with databases.fresh() as database, Server("groups", plan.directory / "groups", database) as server:
         chats = await make_groups(server.port, ROOMS, members, SENDERS)
         measured = (await interleaved(plan, {server: Load(server.port, chats, INFLIGHT)}))[server]

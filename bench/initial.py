@@ -20,12 +20,13 @@ SYNCS = 10
 
 async def initial(plan: Plan, databases: Databases) -> Outcome:
     """Ten initial syncs one after the other, with the server's own default of 20 events a room."""
+    count = ROOMS // 10 if plan.quick else ROOMS
     data = plan.directory / "initial" / "server"
     with databases.fresh() as database:
         async with filling(data, database) as filler:
             account, *others = await filler.people("person", 1 + CORRESPONDENTS)
-            rooms = await filler.rooms([(others[n % CORRESPONDENTS], account) for n in range(ROOMS)])
-            await filler.messages(rooms, ROOMS * MESSAGES_A_ROOM)
+            rooms = await filler.rooms([(others[n % CORRESPONDENTS], account) for n in range(count)])
+            await filler.messages(rooms, count * MESSAGES_A_ROOM)
         with Server("server", data.parent, database) as server:
             times, cpu, size = [], server.cpu_ms(), 0
             connection = await Connection.open(server.port)
@@ -47,5 +48,5 @@ async def initial(plan: Plan, databases: Databases) -> Outcome:
         ("answer MB", f"{size / 1e6:.2f}"),
     ]
     figures = {"ms": times, "p50_ms": median(times), "cpu_ms": cpu, "bytes": size}
-    title = f"{ROOMS} rooms of {MESSAGES_A_ROOM} messages, {SYNCS} times"
+    title = f"{count} rooms of {MESSAGES_A_ROOM} messages, {SYNCS} times"
     return Outcome(title, rows, [Limit("p50 ms", median(times), 300)], figures)

@@ -1,0 +1,51 @@
+"""The benchmark runs from its command, against the real server, and hands back figures."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+async def bench(directory: Path, *arguments: str) -> dict[str, Any]:
+    """The JSON of a quick run; a message lost or delivered twice fails the command."""
+    command = ["-m", "bench", "--quick", "--json", "--pairs", "4", "--seconds", "1", "--directory", str(directory)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+async def test_scenarios_on_filled_databases_measure_something(tmp_path: Path) -> None:
+    """A database is filled, a server started on it and measured; nothing is lost, and the figures are of a size."""
+    names = ["stored", "initial", "idle"]
+    chosen = [part for name in names for part in ("--scenario", name)]
+    found = await bench(tmp_path, *chosen, "--polls", "100", "--rooms", "10", "--messages", "500")
+    scenarios = found["scenarios"]
+    assert list(scenarios) == names
+    assert found["lost"] == 0
+    assert scenarios["stored"]["ratio"] > 0
+    assert scenarios["stored"]["rounds"]["filled"][0]["delivered"] > 10
+    assert scenarios["initial"]["bytes"] > 50 * 20 * 600
+    assert 0 < scenarios["idle"]["kb_each"] < 200
+    assert [line["scenario"] for line in found["budget"]] == names
+
+
+async def test_stages_account_for_the_whole_message(tmp_path: Path) -> None:
+    """The stopwatch finds every stage, and the stages together are most of what a message costs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.stages", "--json", "--seconds", "1", stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    found = json.loads(out)
+    assert all(microseconds > 0 for microseconds in found["us"].values())
+    assert 0.5 < sum(found["us"].values()) / found["total_us"] < 1.2
