@@ -36,7 +36,8 @@ class NotDurable(StorageError):
     """The database's settings do not guarantee that a commit survives a power cut."""
 
 
-MAX_QUEUED = 20_000
+MAX_QUEUED = 4_000
+"""Writes that may wait: a second of them on SQLite. Sends meet the gate (http/gate.py) long before."""
 MAX_BATCH = 256
 
 
