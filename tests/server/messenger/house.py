@@ -80,7 +80,7 @@ class Device:
     """One person's device as an HTTP client."""
 
     def __init__(self, house: House, user_id: str, device_id: str) -> None:
-        self._house = house
+        self.house = house
         self.user_id = user_id
         self.device_id = device_id
         self.since: str | None = None
@@ -88,7 +88,7 @@ class Device:
     async def call(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
         """The JSON answer; an object carries `status`."""
         path = path if path.startswith("/_matrix/") or path.startswith("/.well") else CLIENT + path
-        answer = await self._house.client.request(
+        answer = await self.house.client.request(
             method,
             path,
             json=body,

@@ -35,7 +35,7 @@ _change = st.one_of(
     st.tuples(st.just("rename"), _person, _room),
 )
 _sync = st.tuples(st.just("sync"), st.integers(0, len(DEVICES) - 1), st.integers(1, 4))
-_step = st.one_of(
+step = st.one_of(
     st.lists(st.one_of(_change, _sync), min_size=1, max_size=6).map(lambda steps: ("together", steps)),
     _change,
     _sync,
@@ -88,7 +88,7 @@ class _Client:
             token = page["end"]
 
 
-class _World:
+class World:
     def __init__(self, home: House) -> None:
         self.home = home
         self.clients = [_Client(home.device(name, device)) for name, device in DEVICES]
@@ -160,17 +160,17 @@ def _visible(user_id: str, room: str, tx: Any) -> list[str]:
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(steps=st.lists(_step, min_size=3, max_size=25))
+@given(steps=st.lists(step, min_size=3, max_size=25))
 def test_every_device_gets_every_event_of_its_membership_once_and_in_order(steps: list[Any]) -> None:
     """Whatever happens in whatever order, with whatever forgotten from memory in between."""
 
     async def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
             async with house(Path(folder) / "paraph.db") as home:
-                world = _World(home)
+                world = World(home)
                 await world.begin()
-                for step in steps:
-                    await world.do(step)
+                for each in steps:
+                    await world.do(each)
                 await world.check()
 
     asyncio.run(run())

@@ -1,0 +1,179 @@
+"""Two messengers on one PostgreSQL database, as two processes have them: each takes in what the other wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from paraph.server.messenger.following import MAX_STRETCH
+from paraph.server.storage import Transaction
+from tests.server.messenger.house import Device, House, house
+from tests.server.messenger.test_interleavings import DEVICES, PEOPLE, World, step
+
+pytestmark = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+
+
+@pytest.fixture
+async def homes(tmp_path: Path, dialect: str) -> AsyncIterator[tuple[House, House]]:
+    """Two of them."""
+    async with house(tmp_path / "paraph.db") as first, house(tmp_path / "paraph.db") as second:
+        yield first, second
+
+
+def both(homes: tuple[House, House], name: str) -> tuple[Device, Device]:
+    """One device of a person, seen from each messenger."""
+    here, there = (home.device(name) for home in homes)
+    return here, there
+
+
+async def heard(home: House) -> None:
+    """Return once this messenger knows of everything that is durable."""
+    await home.messenger.core.database.write(lambda _tx: None)
+
+
+_moves = st.tuples(st.just("move"), st.integers(0, len(DEVICES) + len(PEOPLE) - 1), st.integers(0, 1))
+
+
+class Worlds(World):
+    """The world of the interleavings, in which devices and people go from one messenger to the other."""
+
+    def __init__(self, homes: list[House]) -> None:
+        super().__init__(homes[0])
+        self.homes = homes
+        for name in PEOPLE:
+            homes[1].device(name)
+
+    async def do(self, step: Any) -> None:
+        if step[0] == "move":
+            devices = [client.device for client in self.clients] + list(self.people.values())
+            devices[step[1]].house = self.homes[step[2]]
+        elif step[0] == "forget":
+            for home in self.homes:
+                self.home = home
+                await super().do(step)
+        else:
+            await super().do(step)
+
+    async def check(self) -> None:
+        for home in self.homes:
+            await heard(home)
+        for home in self.homes:
+            for client in self.clients:
+                client.device.house = home
+            await super().check()
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+@given(steps=st.lists(st.one_of(step, step, _moves), min_size=3, max_size=25))
+def test_devices_that_change_between_processes_get_every_event_once_and_in_order(
+    dialect: str, steps: list[Any]
+) -> None:
+    """As with one process, whatever happens in whatever order, through whichever process."""
+
+    async def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            async with AsyncExitStack() as stack:
+                homes = [await stack.enter_async_context(house(Path(folder) / "paraph.db")) for _ in range(2)]
+                world = Worlds(homes)
+                await world.begin()
+                for each in steps:
+                    await world.do(each)
+                await world.check()
+
+    asyncio.run(run())
+
+
+async def test_what_is_taken_in_is_what_a_fresh_load_gives(homes: tuple[House, House]) -> None:
+    """After events, state, redactions and a departure elsewhere, the room in memory equals the room in the tables."""
+    here, there = both(homes, "author")
+    friend_here, friend_there = both(homes, "friend")
+    room = await here.create(friend_here, preset="public_chat", power_level_content_override={"state_default": 0})
+    for device in (here, there, friend_here, friend_there):
+        await device.next()
+    await there.send(room)  # loads the room there as well
+    ids = [(await here.send(room))["event_id"] for _ in range(5)]
+    topic = f"/rooms/{quote(room)}/state/m.room.topic/"
+    first = await here.call("PUT", topic, {"topic": "one"})
+    await here.call("PUT", topic, {"topic": "two"})
+    for target in (ids[1], first["event_id"]):
+        await here.call("PUT", f"/rooms/{quote(room)}/redact/{quote(target)}/r{target[1:6]}", {})
+    await friend_here.call("POST", f"/rooms/{quote(room)}/leave", {})
+    await heard(homes[1])
+    core = homes[1].messenger.core
+    held = core.rooms.held(room)
+    fresh = await core.database.read(lambda tx: core.store.load_room(tx, room))
+    assert held is not None
+    assert fresh is not None
+    assert held.state == fresh.state
+    assert held.memberships == fresh.memberships
+    assert list(held.joined) == list(fresh.joined) == [here.user_id]
+    assert list(held.tail)[-len(fresh.tail) :] == list(fresh.tail)
+    view = core.views.held(friend_there.user_id)
+    assert view is not None
+    assert view.rooms[room].membership == "leave"
+
+
+async def test_a_room_forgotten_elsewhere_stays_forgotten_until_the_next_invitation(homes: tuple[House, House]) -> None:
+    """Forgetting has no event of its own; an invitation that follows it counts, in whatever order both are heard."""
+    here = homes[0].device("author")
+    friend_here, friend_there = both(homes, "friend")
+    room = await here.create(friend_here)
+    await friend_there.next()
+    path = f"/rooms/{quote(room)}"
+    await friend_here.call("POST", f"{path}/leave", {})
+    await friend_here.call("POST", f"{path}/forget", {})
+    await heard(homes[1])
+    view = homes[1].messenger.core.views.held(friend_there.user_id)
+    assert view is not None
+    assert room not in view.rooms
+    await here.call("POST", f"{path}/invite", {"user_id": friend_here.user_id})
+    await friend_here.call("POST", f"{path}/leave", {})
+    await friend_here.call("POST", f"{path}/forget", {})
+    await here.call("POST", f"{path}/invite", {"user_id": friend_here.user_id})
+    await heard(homes[1])
+    assert view.rooms[room].membership == "invite"
+
+
+async def test_a_process_that_was_away_for_long_begins_anew(homes: tuple[House, House]) -> None:
+    """More than it takes in one by one: it forgets, wakes everybody, and answers from the tables."""
+    here, there = both(homes, "author")
+    room = await here.create()
+    await there.send(room)
+    await there.next()
+    waiting = asyncio.create_task(there.next(timeout=20_000))
+    await asyncio.sleep(0.05)
+
+    def skip(tx: Transaction) -> None:
+        for _ in range(MAX_STRETCH):
+            tx.next_position()
+
+    sent = asyncio.gather(homes[0].messenger.core.database.write(skip), here.send(room))
+    answer = await waiting
+    while "rooms" not in answer or not answer["rooms"]["join"][room]["timeline"]["events"]:
+        answer = await there.next(timeout=20_000)
+    seen = [event["event_id"] for event in answer["rooms"]["join"][room]["timeline"]["events"]]
+    assert seen[-1] == (await sent)[1]["event_id"]
+    assert homes[1].messenger.core.rooms.held(room) is None
+
+
+async def test_a_process_in_which_nobody_syncs_reads_nothing(
+    homes: tuple[House, House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing in memory to keep exact; so a process that has just started can bring the schema up to date."""
+    here = homes[0].device("author")
+    store = homes[1].messenger.core.store
+    monkeypatch.setattr(store, "events_between", lambda *_: pytest.fail("read"))
+    await here.send(await here.create())
+    await heard(homes[1])
+    assert homes[1].messenger.core.database.position == homes[0].messenger.core.database.position
