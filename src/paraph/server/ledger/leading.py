@@ -51,9 +51,11 @@ class Leading:
 
         Raises LogStopped, StorageError or OSError.
         """
-        if self._log is not None and await self._may_write(self._log):
-            assert self.sequencer is not None
-            await self.sequencer.start()
+        if self.sequencer is not None and self._log is not None:
+            if await self._may_write(self._log):
+                await self.sequencer.start()
+            else:
+                await self._leave()
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -101,23 +103,36 @@ class Leading:
 
     async def _try_to_lead(self) -> None:
         log = await asyncio.to_thread(self._leadership.claim)
-        if log is None:
+        if log is None or not await self._confirmed(log):
             return
         self._log, self.sequencer = log, self._build(log)
+        logger.info("this process writes the log now")
         try:
-            if await self._may_write(log):
-                logger.info("this process writes the log now")
-                await self.sequencer.start()
+            await self.sequencer.start()
         except LogStopped:
             raise
         except BaseException:
             await self._leave()
             raise
 
+    async def _confirmed(self, log: Log) -> bool:
+        """As `_may_write`; a log that may not be written is closed, and left to others unless it must stop."""
+        leads, stopped = False, False
+        try:
+            leads = await self._may_write(log)
+        except LogStopped:
+            stopped = True
+            raise
+        finally:
+            if not leads:
+                await asyncio.to_thread(log.close)
+            if not leads and not stopped:
+                await self._leadership.release()
+        return leads
+
     async def _may_write(self, log: Log) -> bool:
         """Whether no process on another machine writes this log. Raises LogStopped if one did, and got further."""
         if not await self._leadership.take_role():
-            await self._leave()
             return False
         known, here = await self._database.read(store.progress), await asyncio.to_thread(log.head)
         if known > here.size:
