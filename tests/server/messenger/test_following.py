@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paraph.server.messenger.following import MAX_STRETCH
+from paraph.server.messenger.views import View
 from paraph.server.storage import Transaction
 from tests.server.messenger.house import Device, House, house
 from tests.server.messenger.test_interleavings import DEVICES, PEOPLE, World, step
@@ -145,6 +146,53 @@ async def test_a_room_forgotten_elsewhere_stays_forgotten_until_the_next_invitat
     assert view.rooms[room].membership == "invite"
 
 
+def deafen(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this messenger hear of the other only when it writes: as if every notification came late."""
+    database = home.messenger.core.database
+    monkeypatch.setattr(database._watch, "look_again", lambda: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(database, "_catch_up", lambda _tx: None)
+
+
+async def test_a_token_from_a_process_that_is_ahead_is_honoured(
+    homes: tuple[House, House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one catches up with it first: nothing is shown twice, nothing is left out, and no token goes back."""
+    here, there = both(homes, "author")
+    room = await here.create()
+    await there.next()
+    deafen(homes[1], monkeypatch)
+    for limit in (1, 4):
+        ids = [(await here.send(room))["event_id"] for _ in range(3)]
+        await here.next()
+        answer = await there.sync(here.since)
+        assert "rooms" not in answer
+        assert answer["next_batch"] == here.since
+        ids.append((await here.send(room))["event_id"])
+        newest = (await here.next())["next_batch"]
+        page = await there.call("GET", f"/rooms/{quote(room)}/messages", limit=limit, **{"dir": "b", "from": newest})
+        assert [event["event_id"] for event in page["chunk"]] == ids[::-1][:limit]
+    members = f"/rooms/{quote(room)}/members"
+    friend = homes[0].device("friend")
+    await here.call("POST", f"/rooms/{quote(room)}/invite", {"user_id": friend.user_id})
+    at = (await here.next())["next_batch"]
+    found = await there.call("GET", members, at=at)
+    assert {event["state_key"] for event in found["chunk"]} == {here.user_id, friend.user_id}
+
+
+async def test_what_was_done_elsewhere_is_not_denied(
+    homes: tuple[House, House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that has not heard of a room, or of a message, looks again before it says so."""
+    here, there = both(homes, "author")
+    await there.next()
+    deafen(homes[1], monkeypatch)
+    room = await here.create()
+    assert (await there.call("GET", f"/rooms/{quote(room)}/state/m.room.create/")).status == 200
+    sent = await here.send(room)
+    assert (await there.call("GET", f"/rooms/{quote(room)}/event/{quote(sent['event_id'])}")).status == 200
+    assert (await there.call("GET", f"/rooms/{quote(room)}/event/$nothing")).status == 404
+
+
 async def test_a_process_that_was_away_for_long_begins_anew(homes: tuple[House, House]) -> None:
     """More than it takes in one by one: it forgets, wakes everybody, and answers from the tables."""
     here, there = both(homes, "author")
@@ -165,6 +213,16 @@ async def test_a_process_that_was_away_for_long_begins_anew(homes: tuple[House, 
     seen = [event["event_id"] for event in answer["rooms"]["join"][room]["timeline"]["events"]]
     assert seen[-1] == (await sent)[1]["event_id"]
     assert homes[1].messenger.core.rooms.held(room) is None
+
+
+def test_a_change_that_is_heard_of_late_hides_no_other() -> None:
+    """Events of a stretch come before its receipts, whatever their positions; rooms stay in order of change."""
+    view = View({}, 10)
+    view.touch("!event", 15)
+    view.touch("!receipt", 13)
+    assert set(view.changed_since(12)) == {"!event", "!receipt"}
+    assert "!event" in set(view.changed_since(14))
+    assert set(view.changed_since(15)) == set()
 
 
 async def test_a_process_in_which_nobody_syncs_reads_nothing(
