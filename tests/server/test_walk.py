@@ -270,3 +270,20 @@ async def test_whatever_is_not_in_the_table_does_not_exist(world: World) -> None
     answer = await world.http.delete(f"{V3}/sync")
     assert (answer.status_code, answer.json()["errcode"]) == (405, "M_UNRECOGNIZED")
     assert answer.headers["allow"] == "GET"
+
+
+async def test_the_end_of_an_account_leaves_its_rooms(world: World) -> None:
+    """Whoever deactivates the account is out of every room and every invitation, and her grants are over."""
+    room_id = world.ids["room_id"]
+    invited = await world.http.post(
+        f"{V3}/rooms/{room_id}/invite", json={"user_id": world.other["user_id"]}, headers=auth(world.author)
+    )
+    assert invited.is_success, invited.text
+    url = f"/_paraph/v1/admin/users/{world.author['user_id']}/deactivate"
+    ended = await world.http.post(url, json={}, headers={"Authorization": world.tokens["operator"]})
+    assert ended.is_success, ended.text
+    store = world.server.messenger.core.store
+    after = await world.server.database.read(lambda tx: store.memberships_of(tx, world.author["user_id"]))
+    assert {known.membership for known in after.values()} == {"leave"}
+    live = await world.server.database.read(lambda tx: world.server.consent.live.to(tx, "marquee"))
+    assert live == []

@@ -97,7 +97,8 @@ class Server:
         )
         site = Site(settings.server_name, settings.base_url, settings.data)
         self.consent = Consent(self.database, self.ledger, self.devices, self.messenger, gate, site, clock=system_time)
-        self.accounts.on_deactivate.append(self.consent.grants.on_deactivate)
+        # Grants end first: then nothing is written into the rooms about partners of someone who has left.
+        self.accounts.on_deactivate += [self.consent.grants.on_deactivate, self.messenger.memberships.leave_all]
         source = MessengerSource(self.messenger)
         self.reading = Reading(self.database, self.ledger, self.consent, source)
         self.queues = PartnerQueues(self.database, self.devices, self.consent, self.messenger.core.notifier)

@@ -47,7 +47,7 @@ def watching(tmp_path: Path, log: Log) -> Watching:
 
 def grow(log: Log, leaves: int) -> None:
     """One batch more."""
-    log.stage([b"\x01" + secrets.token_bytes(66) for _ in range(leaves)], NOON)
+    log.stage([b"\x01\x00\x00" + secrets.token_bytes(64) for _ in range(leaves)], NOON)
     log.finish()
 
 

@@ -13,6 +13,7 @@ database's own bound on waiting writes answers for it.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from functools import partial
 from typing import Any, cast
@@ -34,6 +35,8 @@ SWEEP = 0.1
 """Seconds between two looks at who has waited too long."""
 
 _SEND = b"PUT /_matrix/"
+_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+:[^\r\n\0]*")
+"""A header line in lower case (RFC 9110 section 5.6.2)."""
 _FRAMING = (b"content-length", b"transfer-encoding", b" ", b"\t")
 
 
@@ -174,7 +177,7 @@ def is_whole_send(data: bytes) -> bool:
     head, found, body = data.partition(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
     framing = [line for line in lines if line.startswith(_FRAMING)]
-    if not found or len(framing) != 1 or head.count(b"\n") != len(lines) - 1:
+    if not found or len(framing) != 1 or not all(_FIELD.fullmatch(line) for line in lines[1:]):
         return False
     name, _, value = framing[0].partition(b":")
     return name == b"content-length" and value.strip(b" ") == b"%d" % len(body)

@@ -30,7 +30,7 @@ class _Client:
         self._capabilities = Reply.json(
             {
                 "capabilities": {
-                    "m.change_password": {"enabled": False},
+                    "m.change_password": {"enabled": True},
                     "m.room_versions": {"default": ROOM_VERSION, "available": {ROOM_VERSION: "stable"}},
                     "m.set_displayname": {"enabled": True},
                     "m.set_avatar_url": {"enabled": True},

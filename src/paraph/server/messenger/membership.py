@@ -69,6 +69,13 @@ class Memberships:
 
         await self._core.database.write(write)
 
+    def leave_all(self, tx: Transaction, user_id: str) -> None:
+        """Within a write: leave every room and turn every invitation down, as the end of an account does."""
+        for room_id, known in self._core.store.memberships_of(tx, user_id).items():
+            if known.membership in ("join", "invite"):
+                work = RoomWrite.open(self._core, tx, room_id)
+                work.put(user_id, "", MEMBER, user_id, member_content("leave", Profile(), None))
+
     async def act(
         self, person: PersonPrincipal, room_id: str, action: str, target: str, reason: str | None = None
     ) -> None:
