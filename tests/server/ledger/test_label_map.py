@@ -1,5 +1,6 @@
 """The map of a running log: right in every epoch, whatever happens to map.db, and asked under any kept size."""
 
+import fcntl
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from paraph.server.ledger.map_follower import MapFollower
 from paraph.server.ledger.map_store import MapStore
 from paraph.tlog.map_proof import AbsenceProof, PresenceProof, parse, verify_absence, verify_presence
 from paraph.tlog.merkle import Frontier, Tree, leaf_hash
-from tests.server.ledger.support import NOON, ORIGIN, check_map, verify_log
+from tests.server.ledger.support import NOON, ORIGIN, check_map, running_ledger, verify_log
 from tests.server.ledger.test_http import client
 
 LABELS = [bytes([number]) * 32 for number in range(5)]
@@ -315,6 +316,24 @@ def test_a_follower_without_map_db_says_so(tmp_path: Path) -> None:
         follower.answer(MISSING, sizes[0], sizes[0])
     assert not (tmp_path / "other.db").exists()
     follower.close()
+
+
+async def test_a_ledger_that_does_not_lead_answers_from_the_published_log(tmp_path: Path) -> None:
+    """People get the same answer from whichever process they reach."""
+    async with running_ledger(tmp_path) as (database, ledger):
+        record = await database.write(lambda tx: ledger.record_public(tx, "notice", "marquee", {"text": "hello"}))
+        leaf = protocol.public_leaf(record["kind"], record["partner"], record["ts"], record["document"])
+        assert await ledger.integrated(leaf_hash(leaf), 5_000)
+        assert ledger.leads
+    leaves = verify_log(tmp_path / "log", ledger.vkey)
+    with (tmp_path / "log.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        async with running_ledger(tmp_path) as (_, ledger):
+            assert not ledger.leads
+            for asked in (public_map_key("marquee"), MISSING):
+                check_answer(await ledger.map_answer(asked), asked, leaves)
+            with pytest.raises(MapNotKept):
+                await ledger.map_answer(MISSING, ledger.size + 1)
 
 
 def test_a_closed_map_answers_nothing(tmp_path: Path) -> None:
