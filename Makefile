@@ -50,8 +50,9 @@ check: $(READY) ## the whole gate: format, lint, types, layers, docs, tests, oth
 .PHONY: test-other-pythons
 test-other-pythons: $(READY) ## the fast part on Python 3.12 and 3.13 where present
 	@for version in 3.12 3.13; do \
-	  python=$$(command -v python$$version) && $$python -c '' 2>/dev/null \
-	    || { echo "SKIPPED: the fast part on Python $$version (no python$$version here)"; continue; }; \
+	  python=; for candidate in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python3; do \
+	    $$candidate -c '' 2>/dev/null && { python=$$candidate; break; }; done; \
+	  [ -n "$$python" ] || { echo "SKIPPED: the fast part on Python $$version (there is none here)"; continue; }; \
 	  $(MAKE) --no-print-directory other-python VERSION=$$version OTHER=$$python || exit 1; \
 	done
 
