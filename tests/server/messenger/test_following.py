@@ -215,6 +215,25 @@ async def test_a_process_that_was_away_for_long_begins_anew(homes: tuple[House, 
     assert homes[1].messenger.core.rooms.held(room) is None
 
 
+async def test_what_cannot_be_taken_in_is_forgotten_and_stops_nobody(
+    homes: tuple[House, House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that this process cannot read costs it its memory; it goes on writing, from the tables."""
+    here, there = both(homes, "author")
+    room = await here.create()
+    await there.send(room)
+    await there.next()
+    core = homes[1].messenger.core
+    with monkeypatch.context() as patch:
+        patch.setattr(core.following, "_read", lambda *_: 1 // 0)
+        first = await here.send(room)
+        await heard(homes[1])
+    assert core.rooms.held(room) is None
+    second = await there.send(room)
+    events = (await there.next())["rooms"]["join"][room]["timeline"]["events"]
+    assert [event["event_id"] for event in events] == [first["event_id"], second["event_id"]]
+
+
 def test_a_change_that_is_heard_of_late_hides_no_other() -> None:
     """Events of a stretch come before its receipts, whatever their positions; rooms stay in order of change."""
     view = View({}, 10)

@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
 from paraph.server.messenger.model import MEMBER, REDACTION, Event, Membership
 from paraph.server.messenger.room import Room
-from paraph.server.storage import Transaction
+from paraph.server.storage import StorageError, Transaction
 
 if TYPE_CHECKING:
     from paraph.server.messenger.core import Core
+
+logger = structlog.get_logger("paraph.messenger")
 
 MAX_STRETCH = 2_000
 """Positions taken in one by one; a process that was away for longer forgets what it held and loads it again."""
@@ -59,11 +62,21 @@ class Following:
         if not core.views and not core.rooms:
             return  # nobody syncs here: there is nothing to keep exact, and nobody to wake
         if upto - after > MAX_STRETCH:
-            core.rooms.clear()
-            core.views.clear()
-            core.notifier.wake_all()
+            self._forget()
             return
-        self._apply(self._read(tx, after, upto))
+        try:
+            self._apply(self._read(tx, after, upto))
+        except StorageError:
+            raise  # the stretch is offered again
+        except Exception:
+            # No event may keep this process from ever writing again: without memory nothing can be out of date.
+            logger.exception("what another process wrote could not be taken in", after=after, upto=upto)
+            self._forget()
+
+    def _forget(self) -> None:
+        self._core.rooms.clear()
+        self._core.views.clear()
+        self._core.notifier.wake_all()
 
     def _read(self, tx: Transaction, after: int, upto: int) -> _News:
         news = _News(self._core.store.events_between(tx, after, upto))
