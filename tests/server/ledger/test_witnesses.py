@@ -84,7 +84,7 @@ async def test_each_step_costs_one_request(log: Log, watching: Watching) -> None
 
 async def test_a_witness_that_was_away_catches_up(log: Log, watching: Watching) -> None:
     """The quorum goes on without it; when it is back, it is brought forward from where it was."""
-    witnesses = watching.client(log)
+    witnesses = watching.client(log, patience=Patience(deadline=30, grace=30))  # all that are up are waited for
     for down in (set(), {"w1"}, {"w1"}, {"w2"}, set()):
         watching.down = down
         grow(log, 40)
