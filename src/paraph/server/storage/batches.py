@@ -4,6 +4,7 @@ A dialect gives `_commit(batch)`: run each write's function, commit, and `settle
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -101,7 +102,7 @@ class Write:
             self.future.set_result(self.result)
 
 
-class GroupCommit:
+class GroupCommit(ABC):
     """The queue of writes, and the one task that turns it into batches."""
 
     def __init__(self) -> None:
@@ -146,8 +147,9 @@ class GroupCommit:
         finally:
             self._pump = None
 
+    @abstractmethod
     async def _commit(self, batch: list[Write]) -> None:
-        raise NotImplementedError
+        """Apply a batch, make it durable and settle every write in it."""
 
 
 def abandon(batch: Iterable[Write], kind: type[StorageError], message: str) -> None:
