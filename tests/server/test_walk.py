@@ -114,10 +114,15 @@ async def world(tmp_path: Path, dialect: str) -> AsyncIterator[World]:
         await publish_agreement(http, operator, partner, server)
         await partner.publish_device()
         assert partner._transport.token is not None
+        expired = partner._transport.token
+        await server.database.write(lambda tx: tx.run("UPDATE consent_tokens SET expires = 1"))
+        partner._token_until = 0
+        await partner.rooms()  # with a token of its own
         tokens = {
             "other": other["Authorization"],
             "logged out": gone["Authorization"],
             "partner": f"Bearer {partner._transport.token}",
+            "expired": f"Bearer {expired}",
             "operator": operator["Authorization"],
             "malformed": "Bearer \u00e9 not a token",
             "of another scheme": "Basic YXV0aG9yOnNlY3JldA==",
@@ -165,7 +170,7 @@ def _encoded(token: str) -> dict[str, str]:
 REFUSED_FOR = {
     Access.PUBLIC: (),
     Access.PERSON: ("logged out", "partner", "operator", "malformed"),
-    Access.PARTNER: ("other", "logged out", "operator", "malformed"),
+    Access.PARTNER: ("other", "logged out", "expired", "operator", "malformed"),
     Access.OPERATOR: ("other", "logged out", "partner", "malformed"),
 }
 
