@@ -59,5 +59,5 @@ class MessengerSource:
 
     def origin(self, tx: Transaction, room_id: str, event_id: str) -> Origin | None:
         """Where one event of a room comes from."""
-        found = self._messenger.core.store.event(tx, room_id, event_id)
+        found = self._messenger.event(tx, room_id, event_id)
         return None if found is None else Origin(found.position, found.type, found.sender, found.device_id, found.ts)

@@ -8,7 +8,7 @@ from typing import Any
 from paraph.server.messenger.core import Core, Hooks
 from paraph.server.messenger.creation import Creation
 from paraph.server.messenger.membership import Memberships
-from paraph.server.messenger.model import StoredEvent
+from paraph.server.messenger.model import Event, StoredEvent
 from paraph.server.messenger.personal import Personal
 from paraph.server.messenger.reading import Reading
 from paraph.server.messenger.sending import Sending
@@ -92,6 +92,10 @@ class Messenger:
         Redacted events are left out. `StoredEvent.event` is the complete client event, room id included.
         """
         return self.reading.encrypted_events(tx, room_id, senders, after, limit)
+
+    def event(self, tx: Transaction, room_id: str, event_id: str) -> Event | None:
+        """One event of a room, as it is stored; None if there is no such event."""
+        return self.core.store.event(tx, room_id, event_id)
 
     def is_closed(self, tx: Transaction, room_id: str) -> bool:
         """Whether a member has closed the room to partners (it stays closed when that member leaves)."""
