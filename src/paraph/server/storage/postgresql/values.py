@@ -14,12 +14,18 @@ Formats: PostgreSQL documentation, "Message Data Types", and the `*send` functio
 
 import struct
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, cast
 
-from paraph.server.storage.database import Params, StorageError
+import psycopg
+from psycopg import pq
+from psycopg.abc import Buffer
+from psycopg.adapt import AdaptersMap, Loader, Transformer
+from psycopg.pq.abc import PGresult
+from psycopg.types.string import TextBinaryLoader
+
+from paraph.server.storage.database import Params, Row, StorageError
 
 _TEXT, _BINARY = 0, 1
-_INT = {2: struct.Struct(">h").unpack, 4: struct.Struct(">i").unpack, 8: struct.Struct(">q").unpack}
 _NEGATIVE, _SPECIAL = 0x4000, 0xC000
 
 
@@ -86,40 +92,69 @@ def _element(item: Any) -> bytes:
     raise ValueNotStorable(f"an array cannot hold a {type(item).__name__}")
 
 
-def decoder(oid: int) -> Callable[[bytes], Any]:
-    """What turns the binary form of a column of type `oid` (pg_type) into a Python value."""
-    found = _DECODERS.get(oid)
-    if found is None:
-        raise ValueNotStorable(f"a column has PostgreSQL's type {oid}, which SQLite lacks: CAST it in the statement")
-    return found
+class Decoder:
+    """Turns the results of one statement into rows, by psycopg's loaders in C: a quarter of what a loop here costs."""
+
+    __slots__ = ("_transformer",)
+
+    def __init__(self, result: PGresult) -> None:
+        """For results shaped like `result` (binary); raises ValueNotStorable for a type that SQLite lacks."""
+        for column in range(result.nfields):
+            if result.ftype(column) not in _KNOWN:
+                raise ValueNotStorable(
+                    f"a column has PostgreSQL's type {result.ftype(column)}, which SQLite lacks:"
+                    " CAST it in the statement"
+                )
+        self._transformer = Transformer(_Types())
+        self._transformer.set_pgresult(result)
+
+    def rows(self, result: PGresult, limit: int | None = None) -> list[Row]:
+        """The first `limit` rows (or all)."""
+        count = result.ntuples if limit is None else min(limit, result.ntuples)
+        if not count:
+            return []
+        transformer = self._transformer
+        transformer.set_pgresult(result, set_loaders=False)
+        try:
+            return transformer.load_rows(0, count, _row)
+        finally:
+            transformer.set_pgresult(None, set_loaders=False)  # or the result would live until the next one
 
 
-def _integer(raw: bytes) -> int:
-    value: int = _INT[len(raw)](raw)[0]
-    return value
-
-
-def _float(raw: bytes) -> float:
-    value: float = struct.unpack(">d" if len(raw) == 8 else ">f", raw)[0]
-    return value
-
-
-def _numeric(raw: bytes) -> int | float:
+class _Numeric(Loader):
     """SUM of a BIGINT is a NUMERIC: base 10,000 digits, the first worth 10,000 ** weight (numeric_send)."""
-    count, weight, sign, scale = struct.unpack_from(">hhHh", raw)
-    if sign & _SPECIAL == _SPECIAL:
-        raise ValueNotStorable("a NUMERIC is not a finite number")
-    digits = struct.unpack_from(f">{count}H", raw, 8)
-    value = sum(digit * 10_000 ** (weight - index) for index, digit in enumerate(digits))
-    return (-1 if sign == _NEGATIVE else 1) * (float(value) if scale else int(value))
+
+    format = pq.Format.BINARY
+
+    def load(self, data: Buffer) -> int | float:
+        count, weight, sign, scale = struct.unpack_from(">hhHh", data)
+        if sign & _SPECIAL == _SPECIAL:
+            raise ValueNotStorable("a NUMERIC is not a finite number")
+        digits = struct.unpack_from(f">{count}H", data, 8)
+        value = sum(digit * 10_000 ** (weight - index) for index, digit in enumerate(digits))
+        return (-1 if sign == _NEGATIVE else 1) * (float(value) if scale else int(value))
 
 
-_DECODERS: dict[int, Callable[[bytes], Any]] = {
-    16: lambda raw: raw == b"\x01",
-    17: bytes,
-    **dict.fromkeys((20, 21, 23), _integer),
-    **dict.fromkeys((19, 25, 705, 1042, 1043), bytes.decode),
-    **dict.fromkeys((700, 701), _float),
-    1700: _numeric,
-    2278: lambda raw: None,
-}
+class _Nothing(Loader):
+    """What a function returns that returns nothing."""
+
+    format = pq.Format.BINARY
+
+    def load(self, data: Buffer) -> None:
+        return None
+
+
+class _Types:
+    """psycopg's loaders, except where a value would come back as a type of its own."""
+
+    connection = None
+    adapters = AdaptersMap(psycopg.adapters)
+
+
+_row = cast("Callable[[Sequence[Any]], Row]", tuple)
+_INTEGERS, _TEXTS, _FLOATS, _NUMERIC, _VOID = (20, 21, 23), (19, 25, 705, 1042, 1043), (700, 701), 1700, 2278
+_KNOWN = frozenset((16, 17, *_INTEGERS, *_TEXTS, *_FLOATS, _NUMERIC, _VOID))
+_Types.adapters.register_loader(_NUMERIC, _Numeric)
+_Types.adapters.register_loader(_VOID, _Nothing)
+for _oid in _TEXTS:
+    _Types.adapters.register_loader(_oid, TextBinaryLoader)

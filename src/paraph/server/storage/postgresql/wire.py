@@ -7,7 +7,7 @@ Several statements can share one round trip: `exchange` never blocks the event l
 
 import asyncio
 import select
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -16,7 +16,7 @@ from psycopg.pq.abc import PGresult
 
 from paraph.server.storage.database import Params, Row, StorageError
 from paraph.server.storage.postgresql.placeholders import Statement, translate
-from paraph.server.storage.postgresql.values import arguments, decoder
+from paraph.server.storage.postgresql.values import Decoder, arguments
 
 Step = tuple[str, Params]
 
@@ -31,9 +31,9 @@ class Lost(StorageError):
 
 
 class _Held:
-    """A statement as this connection knows it: how often it was used, its name once prepared, its columns' decoders."""
+    """A statement as this connection knows it: how often it was used, its name once prepared, its results' decoder."""
 
-    __slots__ = ("decoders", "handle", "names", "reads", "text", "uses")
+    __slots__ = ("decoder", "handle", "names", "reads", "text", "uses")
 
     def __init__(self, statement: Statement) -> None:
         self.text = statement.text.encode()
@@ -41,7 +41,7 @@ class _Held:
         self.reads = statement.reads
         self.uses = 0
         self.handle: bytes | None = None
-        self.decoders: list[tuple[int, Callable[[bytes], Any]]] | None = None
+        self.decoder: Decoder | None = None
 
 
 class Wire:
@@ -112,14 +112,9 @@ class Wire:
     def decoded(self, sql: str, result: PGresult, limit: int | None = None) -> list[Row]:
         """The first `limit` rows (or all) that `sql` returned, as Python values."""
         held = self._held[sql]
-        if held.decoders is None:
-            held.decoders = [(column, decoder(result.ftype(column))) for column in range(result.nfields)]
-        decoders, value = held.decoders, result.get_value
-        count = result.ntuples if limit is None else min(limit, result.ntuples)
-        return [
-            tuple([None if (raw := value(row, column)) is None else decode(raw) for column, decode in decoders])
-            for row in range(count)
-        ]
+        if held.decoder is None:
+            held.decoder = Decoder(result)
+        return held.decoder.rows(result, limit)
 
     def rows(self, sql: str) -> list[Row]:
         """Every row of a query without parameters."""
