@@ -74,6 +74,7 @@ class Server:
             registration=settings.registration,
         )
         policy = load_policy(Path(settings.witnesses)) if settings.witnesses else None
+        self._policy = Path(settings.witnesses).read_bytes().decode() if settings.witnesses else None
         self.ledger = Ledger(self.database, settings.data, settings.log_origin, clock=system_time, policy=policy)
         self.devices = Devices(
             self.database,
@@ -126,7 +127,7 @@ class Server:
             *accounts_http.endpoints(self.accounts),
             *devices_http.endpoints(self.devices, self.accounts, parse_token),
             *ledger_http.endpoints(self.ledger, self.database),
-            *consent_http.endpoints(self.consent, self.ledger, self.database),
+            *consent_http.endpoints(self.consent, self.ledger, self.database, self._policy),
             *inbox_http.endpoints(self.reading, self.queues, self.consent, self.database),
         ]
 

@@ -232,7 +232,7 @@ class World:
         queues = PartnerQueues(self.database, self.devices, self.consent, self.messenger.core.notifier)
         table = [
             *ledger_endpoints(self.ledger, self.database),
-            *consent_endpoints(self.consent, self.ledger, self.database),
+            *consent_endpoints(self.consent, self.ledger, self.database, None),
             *inbox_endpoints(reading, queues, self.consent, self.database),
         ]
         authenticators = {

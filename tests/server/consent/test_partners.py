@@ -28,7 +28,7 @@ async def test_the_platform_says_who_it_is(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         answer = (await here.http.get("/_paraph/v1/platform")).json()
         assert answer["server_name"] == SERVER
-        assert answer["log"] == {"origin": f"{SERVER}/log", "vkey": here.ledger.vkey}
+        assert answer["log"] == {"origin": f"{SERVER}/log", "vkey": here.ledger.vkey, "policy": None}
         assert answer["operator_key"] == here.operator.public_key
     assert (tmp_path / "keys" / "operator.key").stat().st_mode & 0o777 == 0o600
     async with world(tmp_path) as here:
@@ -108,6 +108,10 @@ async def test_everything_about_a_partner_is_public(tmp_path: Path) -> None:
         assert shown["user_id"] == partner.user_id
         assert [len(shown[name]) for name in ("agreements", "endings", "devices", "device_endings")] == [1, 1, 1, 1]
         assert shown["agreements"][0]["document"] == partner.agreement
+        assert shown["records"] == []
+        notice = await here.database.write(lambda tx: here.ledger.record_public(tx, "notice", "marquee", {"n": 1}))
+        shown = (await here.http.get("/_paraph/v1/partners/marquee")).json()
+        assert shown["records"] == [notice]
         assert (await here.http.get("/_paraph/v1/partners")).json() == {"partners": [shown]}
         assert (await here.http.get("/_paraph/v1/partners/unknown")).status_code == 404
 

@@ -79,7 +79,8 @@ def check_answer(answer: KeyAnswer, asked: bytes, leaves: list[bytes]) -> None:
     assert answer.epoch == protocol.parse_leaf(leaves[answer.size - 1])
     root = unb64url(answer.epoch.map_root or "", 32)
     under = [index for index, leaf in enumerate(leaves[: answer.size]) if map_key_of_bytes(leaf) == asked]
-    assert answer.leaf_indexes == under
+    assert (answer.key, answer.leaf_indexes) == (asked, under)
+    assert answer.leaf_hashes == [leaf_hash(leaves[index]) for index in under]
     assert answer.count == len(under)
     if not under:
         assert isinstance(answer.proof, AbsenceProof)

@@ -75,9 +75,9 @@ class EndingBody(_Body, frozen=True):
     ending: dict[str, Any]
 
 
-def endpoints(consent: Consent, ledger: Ledger, database: Database) -> list[Endpoint]:
-    """The endpoints of this room."""
-    people, operator = PeopleHandlers(consent, ledger, database), OperatorHandlers(consent, database)
+def endpoints(consent: Consent, ledger: Ledger, database: Database, policy: str | None) -> list[Endpoint]:
+    """The endpoints of this room; `policy` is the text of the log's witness policy."""
+    people, operator = PeopleHandlers(consent, ledger, database, policy), OperatorHandlers(consent, database)
     person, admin, anyone = Access.PERSON, Access.OPERATOR, Access.PUBLIC
     grant = f"{API}/grants/{{grant_id}}"
     oauth = OAuthHandlers(consent)
@@ -121,18 +121,19 @@ def endpoints(consent: Consent, ledger: Ledger, database: Database) -> list[Endp
 class PeopleHandlers:
     """What people and the public ask."""
 
-    def __init__(self, consent: Consent, ledger: Ledger, database: Database) -> None:
+    def __init__(self, consent: Consent, ledger: Ledger, database: Database, policy: str | None) -> None:
         self._consent = consent
         self._ledger = ledger
         self._database = database
+        self._policy = policy
 
     async def platform(self, _request: Request) -> Reply:
-        """Name, version and keys of this platform."""
+        """Name, version and keys of this platform, and whose cosignatures its log's checkpoints carry."""
         return Reply.json(
             {
                 "server_name": self._consent.server_name,
                 "version": __version__,
-                "log": {"origin": self._ledger.origin, "vkey": self._ledger.vkey},
+                "log": {"origin": self._ledger.origin, "vkey": self._ledger.vkey, "policy": self._policy},
                 "operator_key": self._consent.operator_key.public_key,
             }
         )

@@ -6,6 +6,7 @@ from typing import Any
 from paraph.protocol.agreement import Agreement, check_successor, verify_agreement, verify_agreement_ended
 from paraph.protocol.base64 import unb64
 from paraph.protocol.documents import parse
+from paraph.protocol.entry import PUBLIC_KINDS
 from paraph.protocol.errors import DocumentError
 from paraph.protocol.identifiers import check_slug, partner_user_id
 from paraph.protocol.partner_device import (
@@ -25,6 +26,7 @@ from paraph.server.devices.service import Devices
 from paraph.server.ledger.service import Ledger
 from paraph.server.storage import Transaction
 
+OTHER_KINDS = sorted(PUBLIC_KINDS - {"agreement", "agreement-ended", "partner-device", "partner-device-ended"})
 MAX_AHEAD_MS = 300_000
 """How far a partner's or operator's clock may be ahead of the platform's."""
 
@@ -90,6 +92,8 @@ class Partners:
                 ("device_endings", "partner-device-ended"),
             )
         }
+        # With the rest, a reader can match every leaf under the partner's public key of the map.
+        records["records"] = self._ledger.public_records(tx, partner.slug, OTHER_KINDS)
         return {
             "slug": partner.slug,
             "name": partner.name,

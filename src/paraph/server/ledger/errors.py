@@ -19,6 +19,10 @@ class MapNotKept(LedgerError):
     """The verifiable map of this size is not in memory: never an epoch's, not published, or too old."""
 
 
+class TooManyLeaves(LedgerError):
+    """The keys asked for at once hold more leaves than one answer may."""
+
+
 class LogUnavailable(MatrixError):
     """The log has stopped, so nothing can be recorded, and nothing that needs a record can be done."""
 

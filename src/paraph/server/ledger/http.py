@@ -2,16 +2,23 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
 
 from paraph.server.http import Access, Endpoint, MatrixError, Reply, Request
-from paraph.server.ledger.errors import MapNotKept
+from paraph.server.ledger.errors import MapNotKept, TooManyLeaves
 from paraph.server.ledger.files import CHECKPOINT
+from paraph.server.ledger.label_map import KeyAnswer
 from paraph.server.ledger.service import Ledger
 from paraph.server.storage import Database
 from paraph.tlog.tiles import MalformedPath, parse_path
 
 MAX_TIMEOUT_MS = 10_000
 MAX_ENTRIES = 500
+MAX_KEYS = 64
+"""Keys of the map that one request may ask for."""
 _HASH = re.compile(r"[0-9a-f]{64}")
 # A tile's path has one segment for each three digits of its index, and one more when it is partial: these depths
 # reach a thousand million tiles.
@@ -19,6 +26,18 @@ _TILE_PATHS = tuple("/log/tile/{level}/" + "/".join(f"{{n{at}}}" for at in range
 _TEXT, _BINARY = b"text/plain; charset=utf-8", b"application/octet-stream"
 _FRESH = ((b"cache-control", b"no-cache"),)
 _IMMUTABLE = ((b"cache-control", b"public, max-age=31536000, immutable"),)
+
+
+MAX_MAP_BODY = 16 * 1024
+
+
+class MapBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /log/map."""
+
+    keys: Annotated[
+        list[Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]], msgspec.Meta(min_length=1, max_length=MAX_KEYS)
+    ]
+    size: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)] | None = None
 
 
 def endpoints(ledger: Ledger, database: Database) -> list[Endpoint]:
@@ -45,6 +64,15 @@ def endpoints(ledger: Ledger, database: Database) -> list[Endpoint]:
             handlers.map,
             "All that the log holds under a key of the verifiable map, or that it holds nothing, with the proof",
             "log",
+        ),
+        Endpoint(
+            "POST",
+            "/_paraph/v1/log/map",
+            Access.PUBLIC,
+            handlers.maps,
+            "The same for up to 64 keys at once, all under one tree",
+            "log",
+            max_body=MAX_MAP_BODY,
         ),
         Endpoint("GET", "/_paraph/v1/entries", Access.PERSON, handlers.entries, "A person's own entries with openings"),
     ]
@@ -92,11 +120,22 @@ class Handlers:
         if not _HASH.fullmatch(text):
             raise MatrixError(400, "M_INVALID_PARAM", "a key of the map is 64 lower-case hex digits")
         size = request.query_int("size", 0, 1, 2**53 - 1) or None
+        [answer] = await self._answers([bytes.fromhex(text)], size)
+        return Reply.json(answer.rendered)
+
+    async def maps(self, request: Request) -> Reply:
+        """What the map of one signed tree says about each of some keys."""
+        body = request.json(MapBody)
+        answers = await self._answers([bytes.fromhex(key) for key in body.keys], body.size)
+        return Reply.json({**answers[0].tree, "answers": [answer.statement for answer in answers]})
+
+    async def _answers(self, keys: Sequence[bytes], size: int | None) -> list[KeyAnswer]:
         try:
-            answer = await self._ledger.map_answer(bytes.fromhex(text), size)
+            return await self._ledger.map_answers(keys, size)
         except MapNotKept as error:
             raise MatrixError(404, "ORG_PARAPH_MAP_NOT_KEPT", f"{error}; ask under the newest checkpoint") from None
-        return Reply.json(answer.rendered)
+        except TooManyLeaves as error:
+            raise MatrixError(413, "M_TOO_LARGE", f"{error}; ask for fewer keys at a time") from None
 
     async def entries(self, request: Request) -> Reply:
         """The caller's entries from `from` on; `next` is the `from` that continues."""

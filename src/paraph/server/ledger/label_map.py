@@ -18,7 +18,7 @@ from paraph.protocol.base64 import b64url
 from paraph.protocol.entry import EpochLeaf, parse_leaf
 from paraph.protocol.errors import ProtocolError
 from paraph.protocol.map_key import map_key_of_bytes
-from paraph.server.ledger.errors import LedgerError, LogStopped, MapNotKept
+from paraph.server.ledger.errors import LedgerError, LogStopped, MapNotKept, TooManyLeaves
 from paraph.server.ledger.map_store import FollowedStore, MapStore, Place
 from paraph.server.ledger.model import Batch, is_epoch
 from paraph.tlog.errors import TlogError
@@ -33,6 +33,8 @@ KEEP_CHANGES = 20_000
 """Changed keys that older maps may hold on to, together: each costs some 2.5 kB of memory."""
 KEEP_EPOCHS = 4096
 """Older maps that are kept at most."""
+MAX_LEAVES = 20_000
+"""Leaves that one answer about several keys holds at most, together; one key alone is answered whatever it holds."""
 LOADED = 4096
 """Keys taken from `map.db` at a time when the trie is made."""
 
@@ -42,27 +44,43 @@ Read = Callable[[str], bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class KeyAnswer:
-    """All that the log of `size` holds under a key, with the proof; `count` 0 and no root: nothing."""
+    """All that the log of `size` holds under `key`, with the proof; `count` 0 and no root: nothing.
 
+    `leaf_indexes` and `leaf_hashes` (32 bytes each) are in log order.
+    """
+
+    key: bytes
     size: int
     epoch: EpochLeaf
     proof: MapProof
     count: int
     subtree_root: bytes | None
     leaf_indexes: list[int]
+    leaf_hashes: list[bytes]
+
+    @property
+    def tree(self) -> dict[str, Any]:
+        """Of which tree the answer is, as docs/protocol.md section 9 has it."""
+        epoch = self.epoch
+        members = {"n": epoch.n, "prev_size": epoch.prev_size, "map_root": epoch.map_root, "time": epoch.time}
+        return {"size": self.size, "epoch": members}
+
+    @property
+    def statement(self) -> dict[str, Any]:
+        """The `A` of docs/protocol.md section 9."""
+        return {
+            "key": self.key.hex(),
+            "count": self.count,
+            "leaves": [b64url(hashed) for hashed in self.leaf_hashes],
+            "leaf_indexes": self.leaf_indexes,
+            "proof": b64url(self.proof.encode()),
+        }
 
     @property
     def rendered(self) -> dict[str, Any]:
         """The `M` of docs/protocol.md section 9."""
-        epoch = self.epoch
-        return {
-            "size": self.size,
-            "epoch": {"n": epoch.n, "prev_size": epoch.prev_size, "map_root": epoch.map_root, "time": epoch.time},
-            "count": self.count,
-            "subtree_root": None if self.subtree_root is None else b64url(self.subtree_root),
-            "leaf_indexes": self.leaf_indexes,
-            "proof": b64url(self.proof.encode()),
-        }
+        root = None if self.subtree_root is None else b64url(self.subtree_root)
+        return {**self.tree, **self.statement, "subtree_root": root}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,21 +177,38 @@ class LabelMap:
         self._size, self._tree, self._plan = batch.end, plan.tree, None
         self._keep(_Kept(batch.epoch, plan.tree, len(plan.frontiers)))
 
-    def answer(self, key: bytes, size: int) -> KeyAnswer:
-        """All that the log of `size`, the end of an epoch, holds under a key. Raises MapNotKept."""
+    def answers(self, keys: Sequence[bytes], size: int) -> list[KeyAnswer]:
+        """All that the log of `size`, the end of an epoch, holds under each key, in the order asked.
+
+        Raises MapNotKept, or TooManyLeaves if several keys hold more than `MAX_LEAVES` together.
+        """
         kept = self._kept.get(size)
         if kept is None or kept.epoch.map_root is None:
             raise MapNotKept(f"the map of the log of size {size} is not kept")
+        found, leaves = [], 0
+        for key in keys:
+            found.append(self._answer(kept, key, size))
+            leaves += found[-1].count
+            if leaves > MAX_LEAVES and len(keys) > 1:
+                raise TooManyLeaves(f"more than {MAX_LEAVES} leaves lie under these {len(keys)} keys")
+        return found
+
+    def answer(self, key: bytes, size: int) -> KeyAnswer:
+        """All that the log of `size`, the end of an epoch, holds under a key. Raises MapNotKept."""
+        return self.answers([key], size)[0]
+
+    def _answer(self, kept: _Kept, key: bytes, size: int) -> KeyAnswer:
         proof, value = kept.tree.prove(key), kept.tree.get(key)
         if value is None:
-            return KeyAnswer(size, kept.epoch, proof, 0, None, [])
+            return KeyAnswer(key, size, kept.epoch, proof, 0, None, [], [])
         places = self._store.places(key, size)
         frontier = Frontier()
         for _, hashed in places:
             frontier.append(hashed)
         if not places or map_value(len(places), frontier.root()) != value:
             raise LedgerError(f"map.db holds other leaves under {key.hex()} than the map of size {size}")
-        return KeyAnswer(size, kept.epoch, proof, len(places), frontier.root(), [index for index, _ in places])
+        indexes, hashes = [index for index, _ in places], [bytes(hashed) for _, hashed in places]
+        return KeyAnswer(key, size, kept.epoch, proof, len(places), frontier.root(), indexes, hashes)
 
     def close(self) -> None:
         """Close map.db."""

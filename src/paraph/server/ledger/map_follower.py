@@ -1,9 +1,10 @@
 """The verifiable map in a process that does not write the log: followed from the published files when it is asked."""
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
-from paraph.server.ledger.errors import LedgerError, MapNotKept
+from paraph.server.ledger.errors import LedgerError, MapNotKept, TooManyLeaves
 from paraph.server.ledger.label_map import KeyAnswer, LabelMap, Read
 from paraph.server.ledger.map_store import FollowedStore
 
@@ -23,14 +24,18 @@ class MapFollower:
 
     def answer(self, key: bytes, size: int, published: int) -> KeyAnswer:
         """What the log of `size` holds under a key, `published` being the newest size. Raises MapNotKept."""
+        return self.answers([key], size, published)[0]
+
+    def answers(self, keys: Sequence[bytes], size: int, published: int) -> list[KeyAnswer]:
+        """The same for several keys, all under one tree. Raises MapNotKept, TooManyLeaves."""
         try:
-            return self._caught_up(published).answer(key, size)
-        except MapNotKept:
+            return self._caught_up(published).answers(keys, size)
+        except (MapNotKept, TooManyLeaves):
             raise
         except LedgerError:
             # The process that writes the log has begun map.db anew: this one's is a file without a name.
             self.close()
-            return self._caught_up(published).answer(key, size)
+            return self._caught_up(published).answers(keys, size)
 
     def close(self) -> None:
         """Let go of the map: this process writes the log now, or ends."""

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import hmac
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -266,14 +266,18 @@ class Ledger:
 
         Raises MapNotKept if the map of that size is not in memory, or not published.
         """
+        return (await self.map_answers([key], size))[0]
+
+    async def map_answers(self, keys: Sequence[bytes], size: int | None = None) -> list[KeyAnswer]:
+        """The same for several keys, all under one tree. Raises MapNotKept, TooManyLeaves."""
         published = self._size
         wanted = published if size is None else size
         if wanted > published:
             raise MapNotKept(f"the newest published tree has size {published}, not {wanted}")
         label_map = self._leading.label_map
         if label_map is None:
-            return await asyncio.to_thread(self._map_follower.answer, key, wanted, published)
-        return await asyncio.to_thread(label_map.answer, key, wanted)
+            return await asyncio.to_thread(self._map_follower.answers, keys, wanted, published)
+        return await asyncio.to_thread(label_map.answers, keys, wanted)
 
     def tile_file(self, path: str) -> bytes | None:
         """A public file below `log/`; `path` must be one that `tiles.parse_path` accepts, or `checkpoint`."""
