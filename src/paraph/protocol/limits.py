@@ -9,6 +9,9 @@ DAY_MS = 86_400_000
 MAX_TIME = 2**53 - 1
 """Last time, in milliseconds since 1970-01-01 UTC: the last integer of canonical JSON."""
 
+MERGE_DELAY_MS = 60_000
+"""Milliseconds within which what was recorded must be in the log: a receipt's deadline is so long after its entry."""
+
 MAX_GRANT_DAYS = 180
 """Longest time from a grant's `from` to its `until`; an agreement's ceiling is not above it."""
 
