@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paraph.server.storage import DatabaseBusy
+from paraph.server.storage import DatabaseBusy, wal
 from paraph.server.storage.sqlite import SqliteDatabase
 from tests.server.storage.contract import CREATE, DatabaseContract, add
 
@@ -69,3 +69,22 @@ async def test_a_full_disk_fails_the_batch_and_the_next_one_works(database: Sqli
     assert rows == (len(kept),)
     database._writer.execute("PRAGMA max_page_count = 100000")
     await database.write(lambda tx: tx.run(insert, {"size": 10}))
+
+
+async def test_the_wal_is_copied_beside_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy writer's WAL begins anew long before SQLite itself would see to it, and nothing is lost."""
+    monkeypatch.setattr(wal, "AHEAD", 200)
+    database = SqliteDatabase(tmp_path / "paraph.db")
+    await database.write(lambda tx: tx.run("CREATE TABLE blob (data BLOB)"))
+    insert = "INSERT INTO blob VALUES (randomblob(40000))"
+    longest = 0
+    for _ in range(200):
+        await asyncio.gather(*(database.write(lambda tx: tx.run(insert)) for _ in range(4)))
+        longest = max(longest, (tmp_path / "paraph.db-wal").stat().st_size // 4096)
+    # 200 batches of 40 pages are 8,000: below SQLite's own limit, and yet the file stayed short.
+    assert longest < 4_000
+    assert await database.read(lambda tx: tx.row("SELECT COUNT(*) FROM blob")) == (800,)
+    await database.close()
+    again = SqliteDatabase(tmp_path / "paraph.db")
+    assert await again.read(lambda tx: tx.row("SELECT COUNT(*) FROM blob")) == (800,)
+    await again.close()

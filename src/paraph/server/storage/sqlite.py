@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from paraph.server.storage.batches import Effects, GroupCommit, Listeners, Write, abandon
 from paraph.server.storage.database import DatabaseBusy, NotDurable, Params, Row, StorageError
 from paraph.server.storage.role import OnlyProcess
+from paraph.server.storage.wal import WalKeeper
 
 T = TypeVar("T")
 
@@ -92,6 +93,7 @@ class SqliteDatabase(GroupCommit):
         self._reader = _connect(path)
         self._reader.execute("PRAGMA query_only = ON")
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._wal = WalKeeper(_connect(path), self._writer)
 
     @property
     def position(self) -> int:
@@ -121,6 +123,7 @@ class SqliteDatabase(GroupCommit):
             return
         await self._finish()
         self._committer.shutdown()
+        self._wal.close()
         self._reader.close()
         self._writer.close()
         os.close(self._lock)
@@ -136,6 +139,7 @@ class SqliteDatabase(GroupCommit):
         self._positions.durable = self._positions.last
         for write in batch:
             write.settle()
+        await self._wal.after(len(batch), self._committer)
 
     def _apply(self, batch: list[Write]) -> None:
         execute, before = self._writer.execute, self._positions.last
