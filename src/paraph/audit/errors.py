@@ -83,3 +83,33 @@ class BadMap(LogError):
     """An epoch leaf's map root is not that of the leaves before it, or is missing after an epoch that had one."""
 
     meaning = "The log proved presence and absence of records from a map that is not its leaves'; keep this copy."
+
+
+class MalformedEvidence(LogError):
+    """Evidence that is not in its only spelling, or beyond its bounds."""
+
+    meaning = "The file is damaged or was made by other software; nothing in it was believed."
+
+
+class BadTreeProof(LogError):
+    """Something other than a tree that the log signed and this epoch leaf closes."""
+
+    meaning = "Nothing that rests on this tree is proven."
+
+
+class Unwitnessed(BadTreeProof):
+    """A tree that no quorum of the policy cosigned."""
+
+    meaning = "The log alone vouches for this tree; it may have shown another one to others."
+
+
+class StaleTree(BadTreeProof):
+    """A tree that a quorum cosigned, but too long ago for what it is to show."""
+
+    meaning = "What the log says now may differ; ask for its newest tree."
+
+
+class BadStatement(LogError):
+    """A statement about a key of the map that does not lead to the map's root."""
+
+    meaning = "What lies under this key, or that nothing does, is not proven."

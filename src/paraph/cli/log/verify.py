@@ -1,30 +1,21 @@
-"""`paraph log`: check a published log without believing anybody, offline from a folder or over HTTP."""
+"""`paraph log verify`: replay a published log without believing anybody."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from paraph.audit.errors import LogError
 from paraph.audit.replay import ReplayReport, replay
-from paraph.audit.sources import DirectorySource, Fetch
 from paraph.cli.admin import AsJson
+from paraph.cli.log.source import source_of
 from paraph.cli.output import emit_json, err, fail, out
 from paraph.tlog.errors import TlogError
 
-app = typer.Typer(no_args_is_help=True, help="Verify the public log. Needs no account and trusts no server.")
 
-
-@app.callback()
-def root() -> None:
-    """Verify the public log. Needs no account and trusts no server."""
-
-
-@app.command()
 def verify(
     log: Annotated[str, typer.Argument(help="The log's folder (DATA/log) or its URL (https://…/log).")],
     vkey: Annotated[str, typer.Option("--key", help="The log's public key, as you were given it.")],
@@ -39,7 +30,7 @@ def verify(
 
     Example: paraph log verify ./data/log --key "localhost/log+0a1b2c3d+AX…"
     """
-    fetch, listing = _source(log)
+    fetch, listing = source_of(log)
     try:
         kept = older.read_bytes() if older else None
         report = _with_progress(
@@ -48,31 +39,6 @@ def verify(
     except (LogError, TlogError, OSError) as error:
         _refuse(error, as_json=as_json)
     _tell(report, as_json=as_json)
-
-
-def _source(log: str) -> tuple[Fetch, list[str]]:
-    if log.startswith(("http://", "https://")):
-        return http_source(log), []
-    source = DirectorySource(Path(log))
-    return source, list(source.paths())
-
-
-def http_source(url: str) -> Fetch:
-    """A source that reads a log's files over HTTP; raises FileNotFoundError for 404 and OSError for other failures."""
-    client = httpx.Client(timeout=30)
-
-    def fetch(path: str) -> bytes:
-        try:
-            answer = client.get(f"{url.rstrip('/')}/{path}")
-        except httpx.TransportError as error:
-            raise OSError(f"{url} does not answer: {error}") from error
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            raise FileNotFoundError(path)
-        if not answer.is_success:
-            raise OSError(f"{path}: the server answered {answer.status_code}")
-        return answer.content
-
-    return fetch
 
 
 def _with_progress(work: Callable[[Callable[[int, int], None]], ReplayReport], *, hidden: bool) -> ReplayReport:

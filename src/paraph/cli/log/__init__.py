@@ -1,0 +1,18 @@
+"""`paraph log`: check what the log says without believing anybody, offline from files or over HTTP.
+
+One module a command; each is a plain function that this one registers.
+"""
+
+import typer
+
+from paraph.cli.log import verify
+
+app = typer.Typer(no_args_is_help=True, help="Verify the public log. Needs no account and trusts no server.")
+
+
+@app.callback()
+def root() -> None:
+    """Verify the public log. Needs no account and trusts no server."""
+
+
+app.command()(verify.verify)
