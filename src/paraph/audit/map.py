@@ -12,10 +12,15 @@ from paraph.protocol.base64 import b64url
 from paraph.protocol.entry import EpochLeaf, Leaf, PrivateLeaf, PublicLeaf, private_leaf, public_leaf
 from paraph.protocol.map_key import map_key
 from paraph.tlog.merkle import Frontier, leaf_hash
-from paraph.tlog.prefix_map import PrefixMap, grow, pack_frontier, unpack_frontier
+from paraph.tlog.prefix_map import Frontiers, PrefixMap, grow, pack_frontier, unpack_frontier
 
 MAX_WAITING = 4096
 """Leaves gathered before they go into the map, where no epoch leaf asks for its root sooner."""
+
+
+def no_frontiers(_keys: Collection[bytes]) -> dict[bytes, Frontier]:
+    """The frontiers before the first leaf."""
+    return {}
 
 
 class MapReplay:
@@ -25,12 +30,14 @@ class MapReplay:
     the way.
     """
 
-    def __init__(self) -> None:
-        """Start before the first leaf."""
-        self._map = PrefixMap()
-        self._frontiers: dict[bytes, bytes] = {}
+    def __init__(self, before: PrefixMap | None = None, known: Frontiers = no_frontiers, *, compared: int = 0) -> None:
+        """Start before the first leaf; or after some, with their map, their frontiers, and how many roots fitted."""
+        self.changed: dict[bytes, bytes] = {}
+        """The frontier of each key that has changed since the start, packed; whoever keeps them may clear this."""
+        self._map = PrefixMap() if before is None else before
+        self._before = known
         self._waiting: list[tuple[bytes, bytes]] = []
-        self._compared = 0
+        self._compared = compared
         self._error: BadMap | None = None
 
     def visit(self, index: int, leaf: Leaf) -> None:
@@ -43,17 +50,19 @@ class MapReplay:
             return
         if isinstance(leaf, EpochLeaf):
             self._close(index, leaf)
-            return
-        key = map_key(leaf)
-        if key is not None:
-            self._waiting.append((key, hash_of_leaf))
+        elif (key := map_key(leaf)) is not None:
+            self.add(key, hash_of_leaf)
+
+    def add(self, key: bytes, hash_of_leaf: bytes) -> None:
+        """`take` for a leaf that is no epoch leaf, by its key."""
+        self._waiting.append((key, hash_of_leaf))
         if len(self._waiting) >= MAX_WAITING:
             self.map()
 
     def map(self) -> PrefixMap:
         """The map of all leaves so far."""
         self._map, changed = grow(self._map, self._known, self._waiting)
-        self._frontiers.update((key, pack_frontier(frontier)) for key, frontier in changed.items())
+        self.changed.update((key, pack_frontier(frontier)) for key, frontier in changed.items())
         self._waiting = []
         return self._map
 
@@ -75,8 +84,9 @@ class MapReplay:
         self._compared += 1
 
     def _known(self, keys: Collection[bytes]) -> dict[bytes, Frontier]:
-        packed = ((key, self._frontiers.get(key)) for key in keys)
-        return {key: unpack_frontier(data) for key, data in packed if data is not None}
+        found = self._before([key for key in keys if key not in self.changed])
+        packed = ((key, self.changed.get(key)) for key in keys)
+        return found | {key: unpack_frontier(data) for key, data in packed if data is not None}
 
 
 def _written(leaf: Leaf) -> bytes:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from paraph.audit.epochs import Epochs
 from paraph.audit.errors import BadCheckpoint, BadEpoch, BadLeaf, ForkedLog, RootMismatch
 from paraph.audit.files import TreeFiles
 from paraph.audit.map import MapReplay
@@ -172,23 +173,16 @@ def _kind(leaf: Leaf) -> str:
 
 
 class _Epochs:
-    """Epoch leaves count from 0, each meets the signed tree before it, time does not run back."""
+    """The epoch leaves so far, each in its place."""
 
     def __init__(self) -> None:
         self._ends: dict[int, EpochLeaf] = {}
-        self._time = 0
+        self._rule = Epochs()
 
     def take(self, index: int, leaf: EpochLeaf) -> None:
         """Look at the next epoch leaf. Raises BadEpoch."""
-        where, end = f"leaf {index}", next(reversed(self._ends), 0)
-        if leaf.n != len(self._ends):
-            raise BadEpoch(where, f"epoch {len(self._ends)}", f"epoch {leaf.n}")
-        if leaf.prev_size != end:
-            raise BadEpoch(where, f"prev_size {end}, where the epoch before ended", str(leaf.prev_size))
-        if leaf.time < self._time:
-            raise BadEpoch(where, f"a time not before {self._time}, that of the epoch before", str(leaf.time))
+        self._rule = self._rule.after(index, leaf)
         self._ends[index + 1] = leaf
-        self._time = leaf.time
 
     def closing(self, size: int) -> EpochLeaf:
         """The epoch leaf that closes the signed tree of this size. Raises BadEpoch if another leaf does."""
