@@ -24,20 +24,12 @@ ORDER BY position LIMIT :limit;
 SELECT position, event_id, room_id, sender, device_id, type, state_key, ts, nonce, txn_id, redacted_by, json
 FROM events WHERE position > :after AND position <= :upto ORDER BY position;
 
--- name: last_position
-SELECT position FROM events WHERE room_id = :room_id ORDER BY position DESC LIMIT 1;
-
 -- name: state_at
 SELECT position, event_id, room_id, sender, device_id, type, state_key, ts, nonce, txn_id, redacted_by, json
 FROM events WHERE position IN (
     SELECT MAX(position) FROM events
     WHERE room_id = :room_id AND state_key IS NOT NULL AND position <= :upto GROUP BY type, state_key
 ) ORDER BY position;
-
--- name: state_between
-SELECT position, event_id, room_id, sender, device_id, type, state_key, ts, nonce, txn_id, redacted_by, json
-FROM events WHERE room_id = :room_id AND state_key IS NOT NULL AND position > :after AND position <= :upto
-ORDER BY position;
 
 -- name: state_entry
 SELECT position, event_id, room_id, sender, device_id, type, state_key, ts, nonce, txn_id, redacted_by, json
@@ -102,10 +94,6 @@ INSERT INTO receipts (room_id, user_id, type, thread_id, event_id, ts, position)
 VALUES (:room_id, :user_id, :type, :thread_id, :event_id, :ts, :position)
 ON CONFLICT (room_id, user_id, type, thread_id) DO UPDATE
 SET event_id = excluded.event_id, ts = excluded.ts, position = excluded.position;
-
--- name: receipts_after
-SELECT user_id, type, thread_id, event_id, ts, position FROM receipts
-WHERE room_id = :room_id AND position > :after AND position <= :upto ORDER BY position;
 
 -- name: last_receipt
 SELECT position FROM receipts WHERE room_id = :room_id ORDER BY position DESC LIMIT 1;

@@ -76,11 +76,6 @@ class Store:
         """Every event of every room in (after, upto], oldest first."""
         return [Event(*row) for row in tx.rows(self._sql.events_between, {"after": after, "upto": upto})]
 
-    def last_position(self, tx: Transaction, room_id: str) -> int:
-        """Position of the room's newest event, 0 without any."""
-        row = tx.row(self._sql.last_position, {"room_id": room_id})
-        return row[0] if row else 0
-
     def encrypted_events(
         self, tx: Transaction, room_id: str, senders: Sequence[str], after: int, limit: int
     ) -> list[Event]:
@@ -119,11 +114,6 @@ class Store:
     def state_at(self, tx: Transaction, room_id: str, upto: int) -> list[Event]:
         """The room's state as of position `upto`, oldest first."""
         return [Event(*row) for row in tx.rows(self._sql.state_at, {"room_id": room_id, "upto": upto})]
-
-    def state_delta(self, tx: Transaction, room_id: str, after: int, upto: int) -> list[Event]:
-        """The newest state event of each key among those in (after, upto], oldest first."""
-        rows = tx.rows(self._sql.state_between, {"room_id": room_id, "after": after, "upto": upto})
-        return newest_of_each(Event(*row) for row in rows)
 
     def state_entry(self, tx: Transaction, room_id: str, kind: str, state_key: str, upto: int = END) -> Event | None:
         """One state event as of `upto`."""
@@ -182,11 +172,6 @@ class Store:
     def put_receipt(self, tx: Transaction, room_id: str, receipt: Receipt) -> None:
         """Keep how far somebody has read."""
         tx.run(self._sql.put_receipt, {"room_id": room_id, **msgspec.structs.asdict(receipt)})
-
-    def receipts_after(self, tx: Transaction, room_id: str, after: int, upto: int) -> list[Receipt]:
-        """The room's receipts in (after, upto], oldest first."""
-        rows = tx.rows(self._sql.receipts_after, {"room_id": room_id, "after": after, "upto": upto})
-        return [Receipt(*row) for row in rows]
 
     def put_account_data(
         self, tx: Transaction, user_id: str, room_id: str, kind: str, content: bytes, position: int

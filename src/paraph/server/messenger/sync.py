@@ -17,6 +17,7 @@ from paraph.server.http import PersonPrincipal
 from paraph.server.messenger.core import Core
 from paraph.server.messenger.model import Membership
 from paraph.server.messenger.pushrules import default_ruleset
+from paraph.server.messenger.rooms_at_once import RoomsAtOnce
 from paraph.server.messenger.sections import (
     DeviceLists,
     Events,
@@ -29,7 +30,8 @@ from paraph.server.messenger.sections import (
     ToDevice,
     encode,
 )
-from paraph.server.messenger.sync_rooms import FromTables, Window, from_memory, typing
+from paraph.server.messenger.sync_rooms import Window, from_memory, typing
+from paraph.server.messenger.sync_tables import FromTables
 from paraph.server.messenger.typing import Typing
 from paraph.server.messenger.views import DeviceView, View
 from paraph.server.storage import Transaction
@@ -88,6 +90,7 @@ class Sync:
         self._core = core
         self._devices = devices
         self._typing = typing_now
+        self._tables = RoomsAtOnce(core.database.dialect)
 
     async def answer(
         self, person: PersonPrincipal, since: int | None, wait: float, limit: int, full_state: bool = False
@@ -162,17 +165,17 @@ class Sync:
 
     async def _from_tables(self, view: View, window: Window, rooms: RoomSections, slow: dict[str, Membership]) -> None:
         """Fill in rooms from the tables, a few per read; `upto` keeps the reads consistent with each other."""
-        tables, entries = FromTables(self._core.store, window), list(slow.items())
+        tables, entries = FromTables(self._tables, window), list(slow.items())
         for start in range(0, len(entries), ROOMS_PER_READ):
             if start:
                 await asyncio.sleep(0)
-            part = entries[start : start + ROOMS_PER_READ]
-            found = await self._core.database.read(partial(_sections, tables, part))
-            for room_id, membership, section in found:
+            part = dict(entries[start : start + ROOMS_PER_READ])
+            found = await self._core.database.read(partial(tables.sections, rooms=part))
+            for room_id, section in found.items():
                 if isinstance(section, InvitedRoom):
                     rooms.invite[room_id] = section
-                elif section is not None:
-                    (rooms.join if membership.membership == "join" else rooms.leave)[room_id] = section
+                else:
+                    (rooms.join if part[room_id].membership == "join" else rooms.leave)[room_id] = section
 
     async def _add_account_data(self, view: View, window: Window, rooms: RoomSections, answer: SyncAnswer) -> None:
         since, user_id = window.since, window.person.user_id
@@ -237,12 +240,6 @@ class Sync:
         changed = sorted(window.met - set(left))
         if changed or left:
             answer.device_lists = DeviceLists(changed, sorted(left))
-
-
-def _sections(
-    tables: FromTables, part: list[tuple[str, Membership]], tx: Transaction
-) -> list[tuple[str, Membership, JoinedRoom | InvitedRoom | None]]:
-    return [(room_id, membership, tables.section(tx, room_id, membership)) for room_id, membership in part]
 
 
 def _nothing(window: Window) -> JoinedRoom:

@@ -1,8 +1,10 @@
 """Which events of a room a person may see (Client-Server API, "Room History Visibility")."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
 from paraph.server.messenger.model import MEMBER, VISIBILITY, Event
+from paraph.server.messenger.rooms_at_once import RoomsAtOnce
 from paraph.server.messenger.store import Store
 from paraph.server.storage import Transaction
 
@@ -22,7 +24,19 @@ class Sight:
     def load(cls, store: Store, tx: Transaction, room_id: str, user_id: str, upto: int) -> "Sight":
         """As the tables tell it."""
         members = store.state_history(tx, room_id, MEMBER, user_id, upto)
-        rules = store.state_history(tx, room_id, VISIBILITY, "", upto)
+        return cls._told(user_id, members, store.state_history(tx, room_id, VISIBILITY, "", upto))
+
+    @classmethod
+    def load_all(
+        cls, tables: RoomsAtOnce, tx: Transaction, rooms: Sequence[str], user_id: str, upto: int
+    ) -> "dict[str, Sight]":
+        """As `load`, for several rooms at once."""
+        members = tables.state_history(tx, rooms, MEMBER, user_id, upto)
+        rules = tables.state_history(tx, rooms, VISIBILITY, "", upto)
+        return {room_id: cls._told(user_id, members.get(room_id, []), rules.get(room_id, [])) for room_id in rooms}
+
+    @classmethod
+    def _told(cls, user_id: str, members: list[Event], rules: list[Event]) -> "Sight":
         return cls(
             user_id,
             [(event.position, str(event.content.get("membership", "leave"))) for event in members],
