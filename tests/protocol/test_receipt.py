@@ -18,19 +18,19 @@ SERVER, LOG = "example.org", "example.org/log"
 KEY = SigningKey.from_seed(bytes(range(32)))
 LEAF = bytes(range(1, 33))
 TS = 1_760_000_000_000
-KNOWN = {"log": LOG, "server_name": SERVER, "receipt_key": KEY.public_key}
+KNOWN = {"log": LOG, "receipt_key": KEY.public_key}
 
 
 def receipt(**changes: Any) -> dict[str, Any]:
     """A sound receipt; members are changed before it is signed."""
-    made = make_receipt(LOG, LEAF, TS, server_name=SERVER, signer=KEY.sign)
+    made = make_receipt(LOG, LEAF, TS, KEY.sign)
     del made["signatures"]
     return sign({**made, **changes}, SERVER, KEY_ID, KEY.sign)
 
 
 def test_receipt_names_leaf_and_deadline() -> None:
     """What was made verifies, and says which leaf will be in which log, a merge delay after the entry."""
-    made = make_receipt(LOG, LEAF, TS, server_name=SERVER, signer=KEY.sign)
+    made = make_receipt(LOG, LEAF, TS, KEY.sign)
     found = verify_receipt(made, **KNOWN)
     assert (found.log, found.leaf, found.deadline) == (LOG, b64url(LEAF), TS + MERGE_DELAY_MS)
     assert to_document(parse(Receipt, made)) == made
@@ -126,8 +126,8 @@ def record(**changes: Any) -> dict[str, Any]:
 
 def test_the_platforms_record_names_the_receipt_key() -> None:
     """The key is taken from the record of this platform, whatever else the record says."""
-    assert receipt_key_of(record(), SERVER) == KEY.public_key
-    assert receipt_key_of(record(limits="0" * 64), SERVER) == KEY.public_key
+    assert receipt_key_of(record(), LOG) == KEY.public_key
+    assert receipt_key_of(record(limits="0" * 64), LOG) == KEY.public_key
     for bad in (
         record(server_name="example.com"),
         record(receipt_key=None),
@@ -139,4 +139,13 @@ def test_the_platforms_record_names_the_receipt_key() -> None:
         {},
     ):
         with pytest.raises(DocumentError):
-            receipt_key_of(bad, SERVER)
+            receipt_key_of(bad, LOG)
+
+
+def test_a_receipt_belongs_to_the_server_that_its_log_is_named_after() -> None:
+    """Whose signature counts follows from the log's origin, so a receipt is checked with nothing but the log known."""
+    for nameless in ("/log", "example.org", ""):
+        with pytest.raises(DocumentError):
+            make_receipt(nameless, LEAF, TS, KEY.sign)
+        with pytest.raises(DocumentError):
+            receipt_key_of(record(), nameless)

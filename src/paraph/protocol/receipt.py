@@ -19,6 +19,8 @@ from paraph.protocol.signing import KEY_LENGTH, Signer, sign, verify
 
 KEY_ID = "ed25519:receipt"
 """Under which the receipt key signs, as the platform's entity `<server_name>`."""
+_LOG = "/log"
+"""What the origin of a platform's log has behind the server's name."""
 
 Origin = Annotated[str, Meta(pattern=r"^[!-*,-~]+\Z", max_length=300)]
 """Origin line of a log: no space and no plus sign (C2SP signed-note, key names)."""
@@ -38,34 +40,42 @@ def deadline_of(ts: int) -> int:
     return min(ts + MERGE_DELAY_MS, MAX_TIME)
 
 
-def make_receipt(log: str, leaf_hash: bytes, ts: int, *, server_name: str, signer: Signer) -> dict[str, Any]:
-    """A signed receipt for the leaf of an entry of time `ts`; raises DocumentError for values out of bounds."""
+def server_of(log: str) -> str:
+    """The server whose log has this origin, `<server_name>/log`: the entity that signs. Raises DocumentError."""
+    server_name = log.removesuffix(_LOG)
+    if server_name in ("", log):
+        raise DocumentError(f"expected the origin <server_name>{_LOG}, found {log[:80]!r}")
+    return server_name
+
+
+def make_receipt(log: str, leaf_hash: bytes, ts: int, signer: Signer) -> dict[str, Any]:
+    """A receipt, signed with the receipt key, for the leaf of an entry of time `ts` (milliseconds)."""
     unsigned = {"type": "org.paraph.receipt", "log": log, "leaf": b64url(leaf_hash), "deadline": deadline_of(ts)}
-    return sign(unsigned, server_name, KEY_ID, signer)
+    return sign(unsigned, server_of(log), KEY_ID, signer)
 
 
-def verify_receipt(document: Mapping[str, Any], *, log: str, server_name: str, receipt_key: str) -> Receipt:
-    """Check that `receipt_key` signed a receipt of this log; raises ProtocolError.
+def verify_receipt(document: Mapping[str, Any], *, log: str, receipt_key: str) -> Receipt:
+    """Check that `receipt_key` (unpadded base64) signed a receipt of this log; raises ProtocolError.
 
     Which leaf and deadline it names is compared by the caller, who knows the entry or the leaf.
     """
     receipt = parse(Receipt, document)
     if receipt.log != log:
         raise DocumentError(f"expected a receipt of the log {log}, found one of {receipt.log}")
-    verify(document, server_name, KEY_ID, receipt_key)
+    verify(document, server_of(log), KEY_ID, receipt_key)
     return receipt
 
 
-def receipt_key_of(record: Mapping[str, Any], server_name: str) -> str:
-    """The receipt key (unpadded base64) that a `platform` record {kind, partner, ts, document} of this server names.
+def receipt_key_of(record: Mapping[str, Any], log: str) -> str:
+    """The receipt key (unpadded base64) that a `platform` record {kind, partner, ts, document} of this log names.
 
     Other members of the document are the platform's own affair. Raises DocumentError.
     """
     document = record.get("document")
-    if record.get("kind") != PLATFORM or record.get("partner") != PLATFORM or not isinstance(document, Mapping):
+    if (record.get("kind"), record.get("partner")) != (PLATFORM, PLATFORM) or not isinstance(document, Mapping):
         raise DocumentError("expected a record of kind platform about the platform")
-    if document.get("server_name") != server_name:
-        raise DocumentError(f"expected the platform {server_name}, found {document.get('server_name')!r}")
+    if document.get("server_name") != server_of(log):
+        raise DocumentError(f"expected the platform {server_of(log)}, found {str(document.get('server_name'))[:80]!r}")
     key = document.get("receipt_key")
     try:
         unb64(key if isinstance(key, str) else "", KEY_LENGTH)

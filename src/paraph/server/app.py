@@ -148,6 +148,7 @@ class Server:
                 "version": __version__,
                 "server_name": self.settings.server_name,
                 "operator_key": self.consent.operator_key.public_key,
+                "receipt_key": self.ledger.receipts.public_key,
                 "api": api_hash(self.application.endpoints),
             }
         )

@@ -19,7 +19,7 @@ from paraph.protocol.agreement import Agreement
 from paraph.protocol.base64 import b64, b64url
 from paraph.protocol.consent import TEMPLATE, render, text_hash
 from paraph.protocol.documents import parse
-from paraph.protocol.entry import grant_key
+from paraph.protocol.entry import grant_key, public_leaf
 from paraph.protocol.signing import SigningKey, document_hash, sign
 from paraph.server.accounts.service import Accounts
 from paraph.server.consent.gate import GrantGate
@@ -43,6 +43,7 @@ from paraph.server.messenger.core import Hooks
 from paraph.server.messenger.creation import CreateRoom
 from paraph.server.messenger.service import Messenger
 from paraph.server.storage import Database
+from paraph.tlog.merkle import leaf_hash
 from tests.server.ledger.support import QUICK
 from tests.support.databases import open_test_database
 
@@ -250,6 +251,15 @@ class World:
     def sign_as_operator(self, document: dict[str, Any]) -> dict[str, Any]:
         """A copy with the operator's signature."""
         return sign(document, SERVER, "ed25519:operator", self.operator.sign)
+
+    async def pass_to(self, now: int) -> None:
+        """Let it be `now` for everybody, the log included: it has an epoch of that time."""
+        self.clock.now = now
+        record = await self.database.write(
+            lambda tx: self.ledger.record_public(tx, "notice", "platform", {"text": "another day"})
+        )
+        leaf = public_leaf("notice", "platform", record["ts"], record["document"])
+        assert await self.ledger.integrated(leaf_hash(leaf), 5_000) is not None
 
     # -- people --
 

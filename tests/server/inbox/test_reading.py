@@ -207,7 +207,7 @@ async def test_a_grant_runs_out_by_itself(tmp_path: Path) -> None:
         await here.add_grant(author, partner, [room_id], until=NOW + DAY)
         await here.send(author, room_id)
         for now, expected in ((NOW + DAY - 1, 200), (NOW + DAY, 403)):
-            here.clock.now = now
+            await here.pass_to(now)
             await here.authenticate(partner)
             assert (await here.read(partner, room_id)).status_code == expected
 

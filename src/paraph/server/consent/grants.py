@@ -23,6 +23,7 @@ from paraph.server.consent.ports import Rooms
 from paraph.server.devices.service import Devices
 from paraph.server.http import PersonPrincipal
 from paraph.server.ledger.model import Recorded
+from paraph.server.ledger.receipts import Receipts
 from paraph.server.ledger.service import Ledger
 from paraph.server.storage import Transaction
 
@@ -37,10 +38,9 @@ class Outcome:
     version: int
     entry: Recorded
 
-    @property
-    def rendered(self) -> dict[str, Any]:
-        """The answer of docs/protocol.md section 6."""
-        return {"version": self.version, "entry": self.entry.rendered}
+    def answered(self, receipts: Receipts) -> dict[str, Any]:
+        """The answer of docs/protocol.md section 6, once the act is durable."""
+        return {"version": self.version, "entry": receipts.answered(self.entry)}
 
 
 class Grants:

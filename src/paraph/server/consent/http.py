@@ -124,6 +124,7 @@ class PeopleHandlers:
     def __init__(self, consent: Consent, ledger: Ledger, database: Database, policy: str | None) -> None:
         self._consent = consent
         self._ledger = ledger
+        self._receipts = ledger.receipts
         self._database = database
         self._policy = policy
 
@@ -135,6 +136,8 @@ class PeopleHandlers:
                 "version": __version__,
                 "log": {"origin": self._ledger.origin, "vkey": self._ledger.vkey, "policy": self._policy},
                 "operator_key": self._consent.operator_key.public_key,
+                "receipt_key": self._receipts.public_key,
+                "record": await self._database.read(self._ledger.platform_record),
             }
         )
 
@@ -153,7 +156,7 @@ class PeopleHandlers:
         entry = await self._database.write(
             lambda tx: self._consent.grants.enrol(tx, person, body.enrolment, body.log_key)
         )
-        return Reply.json({"entry": entry.rendered})
+        return Reply.json({"entry": self._receipts.answered(entry)})
 
     async def grants(self, request: Request) -> Reply:
         """The caller's grants."""
@@ -164,20 +167,20 @@ class PeopleHandlers:
         """Make a grant."""
         body, person = request.json(GrantBody), request.person
         made = await self._database.write(lambda tx: self._consent.grants.create(tx, person, body.grant))
-        return Reply.json(made.rendered)
+        return Reply.json(made.answered(self._receipts))
 
     async def amend(self, request: Request) -> Reply:
         """Narrow a grant."""
         body, person, grant_id = request.json(AmendmentBody), request.person, request.params["grant_id"]
         grants = self._consent.grants
         made = await self._database.write(lambda tx: grants.amend(tx, person, grant_id, body.amendment))
-        return Reply.json(made.rendered)
+        return Reply.json(made.answered(self._receipts))
 
     async def revoke(self, request: Request) -> Reply:
         """Revoke a grant."""
         body, person, grant_id = request.json(RevokeBody), request.person, request.params["grant_id"]
         made = await self._database.write(lambda tx: self._consent.grants.revoke(tx, person, grant_id, body.reason))
-        return Reply.json(made.rendered)
+        return Reply.json(made.answered(self._receipts))
 
     async def share(self, request: Request) -> Reply:
         """Hand keys to a partner's devices."""
@@ -185,7 +188,7 @@ class PeopleHandlers:
         entries = await self._database.write(
             lambda tx: self._consent.key_shares.share(tx, person, params["grant_id"], params["txn_id"], body.shares)
         )
-        return Reply.json({"entries": [entry.rendered for entry in entries]})
+        return Reply.json({"entries": [self._receipts.answered(entry) for entry in entries]})
 
 
 class OperatorHandlers:

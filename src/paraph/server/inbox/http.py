@@ -131,13 +131,11 @@ class Handlers:
         return Reply.json({"rooms": await self._reading.rooms(request.partner.slug)})
 
     async def messages(self, request: Request) -> Reply:
-        """Messages, with their access entries."""
+        """Messages, with their access entries and receipts."""
         query = request.query()
         if not query.get("purpose"):
             raise bad_parameter("purpose is missing: every access names one granted purpose")
         limit = request.query_int("limit", 100, 1, MAX_MESSAGES)
         since = parse_cursor(query.get("since", ""))
-        page = await self._reading.messages(
-            Query(request.partner.slug, request.params["room_id"], query["purpose"], since, limit)
-        )
-        return Reply.json(page.rendered)
+        asked = Query(request.partner.slug, request.params["room_id"], query["purpose"], since, limit)
+        return Reply.json(await self._reading.messages(asked))

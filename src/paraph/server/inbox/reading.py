@@ -16,6 +16,7 @@ from paraph.server.http import Problem
 from paraph.server.inbox.errors import bad_parameter, not_granted, purpose_not_granted, room_closed
 from paraph.server.inbox.source import MessageSource, Origin
 from paraph.server.ledger.model import Recorded
+from paraph.server.ledger.receipts import Receipts
 from paraph.server.ledger.service import Ledger
 from paraph.server.messenger.model import ENCRYPTED, StoredEvent
 from paraph.server.storage import Database, Transaction
@@ -36,13 +37,12 @@ class Page:
     next: str
     accesses: list[Recorded]
 
-    @property
-    def rendered(self) -> dict[str, Any]:
-        """The answer of docs/protocol.md section 8."""
+    def answered(self, receipts: Receipts) -> dict[str, Any]:
+        """The answer of docs/protocol.md section 8, once the accesses are durable."""
         return {
             "messages": self.messages,
             "next": self.next,
-            "accesses": [recorded.rendered for recorded in self.accesses],
+            "accesses": [receipts.answered(recorded) for recorded in self.accesses],
         }
 
 
@@ -123,11 +123,17 @@ class Reading:
 
         return await self._database.read(read)
 
-    async def messages(self, query: Query) -> Page:
-        """Events by granting authors, with their access entries; raises Problem."""
+    async def messages(self, query: Query) -> dict[str, Any]:
+        """Events by granting authors, with their access entries and the receipts for them, as they are answered.
+
+        Raises Problem, and LogNotFresh while the log does not keep up.
+        """
+        return (await self._page(query)).answered(self._ledger.receipts)
+
+    async def _page(self, query: Query) -> Page:
         # Most polls find nothing: they need no transaction of the one writer. What is served is decided anew below.
         try:
-            peeked = await self._database.read(lambda tx: self._select(tx, query))
+            peeked = await self._database.read(lambda tx: self._peek(tx, query))
             if not peeked[0]:
                 return Page([], peeked[1], [])
         except Problem:
@@ -135,8 +141,12 @@ class Reading:
                 raise
         return await self._database.write(lambda tx: self._serve(tx, query))
 
+    def _peek(self, tx: Transaction, query: Query) -> tuple[list[tuple[StoredEvent, Source]], str]:
+        self._ledger.check_fresh(tx)
+        return self._select(tx, query)
+
     def _serve(self, tx: Transaction, query: Query) -> Page:
-        selected, following = self._select(tx, query)
+        selected, following = self._peek(tx, query)
         served: dict[str, list[str]] = {}
         grants: dict[str, LiveGrant] = {}
         messages = []

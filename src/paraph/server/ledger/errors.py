@@ -30,6 +30,18 @@ class LogUnavailable(MatrixError):
         super().__init__(503, "ORG_PARAPH_LOG_STOPPED", "the log has stopped; nothing that needs a record can be done")
 
 
+class LogNotFresh(MatrixError):
+    """The log does not keep up with what is recorded, so nothing is read that would need a receipt."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            503,
+            "ORG_PARAPH_LOG_NOT_FRESH",
+            f"reads wait until the log keeps up: {why}; nothing was read or recorded",
+            headers=((b"retry-after", b"5"),),
+        )
+
+
 class NoLogKey(MatrixError):
     """A private entry needs the person's account log key, which comes with her first enrolment."""
 

@@ -1,7 +1,14 @@
-"""The log's signing key: `keys/log.key`, made at the first start and never replaced silently."""
+"""The log's signing key, `keys/log.key`, and the receipt key, `keys/receipt.key`, made at the first start.
+
+The log key is never replaced. The receipt key can be: with the file gone, the next start makes another one and
+publishes it in a `platform` leaf of its own; receipts that the old one signed stay good, as the leaf that named it does.
+"""
 
 from pathlib import Path
 
+from paraph.protocol.base64 import b64, unb64
+from paraph.protocol.errors import Base64Error
+from paraph.protocol.signing import SigningKey
 from paraph.server.ledger.errors import StartRefused
 from paraph.server.ledger.files import write_secret
 from paraph.tlog import note
@@ -23,3 +30,13 @@ def load_log_key(path: Path, origin: str, *, new_log: bool) -> note.Signer:
     if signer.name != origin:
         raise StartRefused(f"{path} is the key of {signer.name}, but this log's origin is {origin}")
     return signer
+
+
+def load_receipt_key(path: Path) -> SigningKey:
+    """The key in `path` (an Ed25519 seed, unpadded base64), made first if there is none; raises StartRefused."""
+    if not path.exists():
+        write_secret(path, b64(SigningKey.generate().seed) + "\n")
+    try:
+        return SigningKey.from_seed(unb64(path.read_text(encoding="ascii").strip(), 32))
+    except (Base64Error, UnicodeDecodeError) as error:
+        raise StartRefused(f"{path} is not a receipt key (32 bytes of unpadded base64): {error}") from error

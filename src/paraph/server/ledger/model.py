@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paraph.protocol.base64 import b64url
-from paraph.protocol.entry import EpochLeaf, parse_leaf
+from paraph.protocol.entry import EpochLeaf, commitment, parse_leaf, private_leaf
 from paraph.server.ledger.errors import LogStopped
 
 
@@ -20,8 +20,13 @@ class Recorded:
     week: int
 
     @property
+    def leaf(self) -> bytes:
+        """The log leaf that entry and openings lead to (67 bytes)."""
+        return private_leaf(self.week, self.label, commitment(self.entry, self.o1, self.o2))
+
+    @property
     def rendered(self) -> dict[str, Any]:
-        """The `E` of docs/protocol.md section 6."""
+        """The `E` of docs/protocol.md section 6, without a receipt."""
         return {
             "seq": self.seq,
             "entry": self.entry,

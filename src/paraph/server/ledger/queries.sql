@@ -25,7 +25,7 @@ SELECT record FROM ledger_records WHERE partner = :partner AND kind = :kind ORDE
 SELECT record FROM ledger_records WHERE partner = :partner AND kind = :kind ORDER BY seq DESC LIMIT 1;
 
 -- name: add_leaf!
-INSERT INTO ledger_outbox (leaf_hash, position, leaf) VALUES (:leaf_hash, :position, :leaf)
+INSERT INTO ledger_outbox (leaf_hash, position, leaf, ts) VALUES (:leaf_hash, :position, :leaf, :ts)
 ON CONFLICT (leaf_hash) DO NOTHING;
 
 -- name: unsequenced
@@ -51,4 +51,27 @@ SELECT vkey FROM ledger_identity;
 SELECT size FROM ledger_progress;
 
 -- name: set_progress!
-UPDATE ledger_progress SET size = :size;
+UPDATE ledger_progress SET size = :size, time = :time;
+
+-- name: freshness
+SELECT time, (SELECT ts FROM ledger_outbox WHERE leaf_index IS NULL ORDER BY position LIMIT 1) FROM ledger_progress;
+
+-- name: records_from
+-- The nth record of a kind is found by its place: agreements count from 1.
+SELECT record FROM ledger_records WHERE partner = :partner AND kind = :kind ORDER BY seq LIMIT :limit OFFSET :skip;
+
+-- name: records_before
+SELECT seq, record FROM ledger_records
+WHERE partner = :partner AND kind = :kind AND seq < :before ORDER BY seq DESC LIMIT :limit;
+
+-- name: all_records_before
+SELECT seq, record FROM ledger_records WHERE seq < :before ORDER BY seq DESC LIMIT :limit;
+
+-- name: kinds_since
+SELECT kind, count(*), max(seq) FROM ledger_records WHERE seq > :after GROUP BY kind;
+
+-- name: waiting_kinds
+SELECT kind, count(*) FROM ledger_outbox JOIN ledger_records ON seq = position WHERE leaf_index IS NULL GROUP BY kind;
+
+-- name: leaf_at
+SELECT leaf, leaf_index FROM ledger_outbox WHERE leaf_hash = :leaf_hash;

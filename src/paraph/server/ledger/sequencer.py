@@ -125,7 +125,7 @@ class Sequencer:
 
     def _mark(self, tx: Transaction, batch: Batch, indexes: list[tuple[bytes, int]]) -> None:
         if store.progress(tx) < batch.end:  # else it was marked, and all were told, before the last leader ended
-            store.mark(tx, indexes, batch.end)
+            store.mark(tx, indexes, batch.end, batch.epoch.time)
             tx.announce(PUBLISHED, f"{batch.start} {batch.end}")
 
     async def _reconcile(self, upto: int) -> None:
@@ -138,7 +138,8 @@ class Sequencer:
             return
         leaves = [item for item in await self._in_thread(lambda: self._log.leaves_after(known)) if item[0] < upto]
         indexes = [(leaf_hash(leaf), index) for index, leaf in leaves]
-        await self._database.write(lambda tx: store.mark(tx, indexes, upto))
+        # Time 0: how young the tree is gets known with the batch that follows.
+        await self._database.write(lambda tx: store.mark(tx, indexes, upto, 0))
         logger.warning("the database was older than the log", records=len(leaves))
 
     async def _run(self) -> None:

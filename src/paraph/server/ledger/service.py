@@ -10,17 +10,20 @@ from typing import Any
 
 from paraph.protocol import entry as protocol
 from paraph.protocol.canonical import encode
+from paraph.protocol.identifiers import PLATFORM
 from paraph.server.http.errors import Overloaded
 from paraph.server.ledger import store
 from paraph.server.ledger.errors import LogUnavailable, MapNotKept, NoLogKey, StartRefused
 from paraph.server.ledger.files import LogFolder
-from paraph.server.ledger.key import load_log_key
+from paraph.server.ledger.freshness import Freshness
+from paraph.server.ledger.key import load_log_key, load_receipt_key
 from paraph.server.ledger.label_map import KeyAnswer
 from paraph.server.ledger.leadership import Leadership, published_size
 from paraph.server.ledger.leading import STOPPED, Leading
 from paraph.server.ledger.log import Log
 from paraph.server.ledger.map_follower import MapFollower
 from paraph.server.ledger.model import Recorded
+from paraph.server.ledger.receipts import Receipts
 from paraph.server.ledger.sequencer import PUBLISHED, Cadence, Sequencer
 from paraph.server.ledger.witnesses import Witnesses
 from paraph.server.storage import Announcement, Database, Transaction
@@ -57,6 +60,7 @@ class Ledger:
         self._clock = clock
         self._cadence = cadence
         self._policy = policy
+        self._freshness = Freshness(clock, cadence.heartbeat)
         self._leadership = Leadership(data, origin, database.role("log"))
         log = self._leadership.claim()
         try:
@@ -76,6 +80,7 @@ class Ledger:
     def _open(self, data: Path, origin: str, log: Log | None) -> None:
         key = load_log_key(data / "keys" / "log.key", origin, new_log=False)
         self._origin, self._vkey, self._verifier = key.name, key.vkey, key.verifier
+        self.receipts = Receipts(load_receipt_key(data / "keys" / "receipt.key"), origin)
         self._folder = LogFolder(data / "log")
         self._map_follower = MapFollower(data / "map.db", self._folder.read)
         self._size = published_size(self._folder, self._verifier)  # the signed head may still wait for its witnesses
@@ -147,6 +152,14 @@ class Ledger:
         self._map_follower.close()
         await asyncio.gather(*self._looks)
 
+    def check_fresh(self, tx: Transaction) -> None:
+        """Whether what is recorded now will be in the log in time; partners read nothing otherwise.
+
+        Raises LogNotFresh, or LogUnavailable where the log has stopped. The answer may be a second old.
+        """
+        self._check_open()
+        self._freshness.check(tx)
+
     # -- recording, inside the caller's transaction --
 
     def set_log_key(self, tx: Transaction, person: str, k: bytes) -> bool:
@@ -184,8 +197,7 @@ class Ledger:
         o1, o2 = secrets.token_bytes(protocol.OPENING_LENGTH), secrets.token_bytes(protocol.OPENING_LENGTH)
         recorded = Recorded(tx.next_position(), entry, o1, o2, label, week)
         store.add_entry(tx, person, recorded)
-        leaf = protocol.private_leaf(week, label, protocol.commitment(entry, o1, o2))
-        self._add_leaf(tx, recorded.seq, leaf)
+        self._add_leaf(tx, recorded.seq, recorded.leaf, entry["ts"])
         return recorded
 
     def record_public(self, tx: Transaction, kind: str, partner: str, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,7 +210,7 @@ class Ledger:
         leaf = protocol.public_leaf(kind, partner, ts, document)
         record = {"kind": kind, "partner": partner, "ts": ts, "document": dict(document)}
         store.add_record(tx, position, record)
-        self._add_leaf(tx, position, leaf)
+        self._add_leaf(tx, position, leaf, ts)
         return record
 
     def _check_open(self) -> None:
@@ -207,8 +219,8 @@ class Ledger:
         if self._waiting >= MAX_WAITING:
             raise Overloaded
 
-    def _add_leaf(self, tx: Transaction, position: int, leaf: bytes) -> None:
-        if store.add_leaf(tx, leaf_hash(leaf), position, leaf):
+    def _add_leaf(self, tx: Transaction, position: int, leaf: bytes, ts: int) -> None:
+        if store.add_leaf(tx, leaf_hash(leaf), position, leaf, ts):
             tx.announce(_RECORDED, "")
 
     def _recorded(self, _announcement: Announcement) -> None:
@@ -232,13 +244,17 @@ class Ledger:
         """The public records of these kinds about a partner (or `platform`), kind by kind, oldest first."""
         return [record for kind in kinds for record in store.records(tx, partner, kind)]
 
+    def platform_record(self, tx: Transaction) -> dict[str, Any] | None:
+        """The newest record of what this platform is, which names the receipt key."""
+        return store.newest_record(tx, PLATFORM, "platform")
+
     async def record_platform(self, document: Mapping[str, Any]) -> None:
-        """Publish what this platform is ({version, server_name, operator_key, api}), if it changed."""
+        """Publish what this platform is ({version, server_name, operator_key, receipt_key, api}), if it changed."""
 
         def record(tx: Transaction) -> None:
-            newest = store.newest_record(tx, "platform", "platform")
+            newest = self.platform_record(tx)
             if newest is None or encode(newest["document"]) != encode(dict(document)):
-                self.record_public(tx, "platform", "platform", document)
+                self.record_public(tx, "platform", PLATFORM, document)
 
         await self._database.write(record)
 

@@ -72,9 +72,9 @@ def newest_record(tx: Transaction, partner: str, kind: str) -> dict[str, Any] | 
     return None if row is None else decode(row[0].encode())
 
 
-def add_leaf(tx: Transaction, leaf_hash: bytes, position: int, leaf: bytes) -> bool:
-    """Queue a leaf for the log; False if the same leaf is there already."""
-    return tx.run(sql.add_leaf, {"leaf_hash": leaf_hash, "position": position, "leaf": leaf}) == 1
+def add_leaf(tx: Transaction, leaf_hash: bytes, position: int, leaf: bytes, ts: int) -> bool:
+    """Queue a leaf of time `ts` (ms) for the log; False if the same leaf is there already."""
+    return tx.run(sql.add_leaf, {"leaf_hash": leaf_hash, "position": position, "leaf": leaf, "ts": ts}) == 1
 
 
 def unsequenced(tx: Transaction, limit: int) -> list[bytes]:
@@ -88,9 +88,12 @@ def count_unsequenced(tx: Transaction) -> int:
     return 0 if row is None else int(row[0])
 
 
-def mark(tx: Transaction, indexes: Iterable[tuple[bytes, int]], size: int) -> None:
-    """Give leaves (by leaf hash) their index in the log of `size`; those that have one keep it."""
-    tx.run(sql.set_progress, {"size": size})
+def mark(tx: Transaction, indexes: Iterable[tuple[bytes, int]], size: int, time: int) -> None:
+    """Give leaves (by leaf hash) their index in the published log of `size`, whose epoch leaf names `time` (ms).
+
+    Those that have an index keep it.
+    """
+    tx.run(sql.set_progress, {"size": size, "time": time})
     tx.run_many(sql.mark_leaf, [{"leaf_hash": leaf_hash, "leaf_index": index} for leaf_hash, index in indexes])
 
 
@@ -98,6 +101,12 @@ def progress(tx: Transaction) -> int:
     """Up to which size of the log this database knows where its leaves are."""
     row = tx.row(sql.progress)
     return 0 if row is None else int(row[0])
+
+
+def freshness(tx: Transaction) -> tuple[int, int | None]:
+    """Time of the newest published tree's epoch, and of the oldest waiting leaf, if one waits; both in ms."""
+    row = tx.row(sql.freshness)
+    return (0, None) if row is None else (row[0], row[1])
 
 
 def identity(tx: Transaction, vkey: str) -> str:
