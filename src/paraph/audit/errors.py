@@ -113,3 +113,9 @@ class BadStatement(LogError):
     """A statement about a key of the map that does not lead to the map's root."""
 
     meaning = "What lies under this key, or that nothing does, is not proven."
+
+
+class BadHistory(LogError):
+    """A person's record that says something else than what it stands for."""
+
+    meaning = "This record, though it may be in the log, does not bind the person."

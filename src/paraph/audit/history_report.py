@@ -1,0 +1,214 @@
+"""What a person's complete history shows: three verdicts for each partner, and by name everything that does not fit."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from paraph.audit.opened import OpenedEntry
+from paraph.audit.statement import ProvenTree
+from paraph.audit.verdict import Outcome
+from paraph.protocol.entry import ACCESS_KINDS
+from paraph.protocol.limits import DAY_MS, MERGE_DELAY_MS
+
+OUTSIDE = "outside the API: nothing that anyone could prove"
+"""The third verdict, the same for every partner: what leaves no trace in any log."""
+
+
+class Fault(StrEnum):
+    """What can be wrong with a history."""
+
+    MISSING = "missing"
+    """The log holds records that are not in the list."""
+    UNPROVEN = "unproven"
+    """For some weeks, nothing shows what the log holds."""
+    DIFFERS = "differs"
+    """A record is not the one that the log holds, or the log holds none."""
+    LABEL = "label"
+    """A record lies under another label or week than its own."""
+    CONTENT = "content"
+    """A record is not signed as it must be, or does not fit the others."""
+
+
+OMISSIONS = frozenset({Fault.MISSING, Fault.UNPROVEN})
+"""Faults of a list that says too little; all others say something that is not so."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that does not fit. `record` counts the list from 1; `partner` is whose accesses it concerns, if any."""
+
+    fault: Fault
+    text: str
+    record: int | None = None
+    partner: str | None = None
+
+
+@dataclass(frozen=True)
+class CouldOpen:
+    """The first verdict: keys that the person's devices gave the partner. Times are milliseconds."""
+
+    shares: int
+    sessions: int
+    rooms: tuple[str, ...]
+    first: int | None
+    last: int | None
+
+
+@dataclass(frozen=True)
+class DidOpen:
+    """The second verdict: what the partner did through the API. `missing` of `recorded` leaves are not in the list."""
+
+    accesses: int
+    messages: int
+    rooms: tuple[str, ...]
+    purposes: tuple[str, ...]
+    first: int | None
+    last: int | None
+    missing: int
+    recorded: int
+
+
+@dataclass(frozen=True)
+class PartnerHistory:
+    """A partner's three verdicts; the third is `OUTSIDE`, always."""
+
+    partner: str
+    grants: tuple[str, ...]
+    could_open: CouldOpen
+    did_open: DidOpen
+
+    @property
+    def rendered(self) -> dict[str, Any]:
+        """The verdicts as JSON-able values."""
+        return {
+            "partner": self.partner,
+            "grants": list(self.grants),
+            "could_open": _plain(self.could_open),
+            "did_open": _plain(self.did_open),
+            "outside": OUTSIDE,
+        }
+
+
+@dataclass(frozen=True)
+class Late:
+    """A record that came into the log later than promised: `record` counts from 1, times are milliseconds."""
+
+    record: int
+    ts: int
+    integrated: int
+
+
+@dataclass(frozen=True)
+class HistoryReport:
+    """A person's history, held against the log. `until` is the time up to which the list is complete (milliseconds)."""
+
+    person: str
+    master_key: str | None
+    tree: ProvenTree
+    map_audited: bool
+    records: int
+    partners: tuple[PartnerHistory, ...]
+    late: tuple[Late, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def until(self) -> int:
+        """The time of the newest epoch less the merge delay: later records may still be on their way into the log."""
+        return max(self.tree.epoch.time - MERGE_DELAY_MS, 0)
+
+    @property
+    def outcome(self) -> Outcome:
+        """COMPLETE; INCOMPLETE if records or proofs are only left out; REJECTED if something is not so."""
+        if not self.problems:
+            return Outcome.COMPLETE
+        only_omits = all(problem.fault in OMISSIONS for problem in self.problems)
+        return Outcome.INCOMPLETE if only_omits else Outcome.REJECTED
+
+    @property
+    def summary(self) -> str:
+        """One line: how much is proven, or the first things that do not fit."""
+        if self.problems:
+            more = len(self.problems) - 3
+            first = "; ".join(problem.text for problem in self.problems[:3])
+            return first + (f"; and {more} more" if more > 0 else "")
+        read = [f"{one.partner}: {counted(one.did_open.accesses, 'access', 'accesses')}" for one in self.partners]
+        what = ", ".join(read) or "no partner was ever granted anything"
+        return f"{self.person}: {counted(self.records, 'record')}, all there are up to {moment(self.until)}; {what}"
+
+    @property
+    def rendered(self) -> dict[str, Any]:
+        """The report as JSON-able values."""
+        tree = self.tree
+        return {
+            "person": self.person,
+            "master_key": self.master_key,
+            "outcome": str(self.outcome),
+            "records": self.records,
+            "complete_until": self.until if self.outcome is Outcome.COMPLETE else None,
+            "log": {"origin": tree.cosigned.checkpoint.origin, "size": tree.size, "root": tree.root.hex()},
+            "epoch": {"n": tree.epoch.n, "time": tree.epoch.time},
+            "cosigned": {"time": tree.cosigned.time, "by": dict(tree.cosigned.times)},
+            "map_audited": self.map_audited,
+            "partners": [one.rendered for one in self.partners],
+            "late": [_plain(one) for one in self.late],
+            "problems": [_plain(one) for one in self.problems],
+        }
+
+
+def partner_histories(
+    entries: Sequence[OpenedEntry], missing: Mapping[str, tuple[int, int]]
+) -> tuple[PartnerHistory, ...]:
+    """The verdicts for each partner that these entries name; `missing` of `recorded` leaves by partner."""
+    names = sorted({entry.partner for entry in entries if entry.partner is not None} | missing.keys())
+    return tuple(
+        _partner_history(name, [entry for entry in entries if entry.partner == name], *missing.get(name, (0, 0)))
+        for name in names
+    )
+
+
+def _partner_history(name: str, entries: list[OpenedEntry], missing: int, recorded: int) -> PartnerHistory:
+    grants = tuple(str(entry.body["grant"]["grant_id"]) for entry in entries if entry.kind == "grant")
+    return PartnerHistory(name, grants, _could_open(entries), _did_open(entries, missing, recorded))
+
+
+def _could_open(entries: Iterable[OpenedEntry]) -> CouldOpen:
+    shares = [entry for entry in entries if entry.kind == "key-share" and entry.body["session"] is not None]
+    sessions = {(s.body["session"]["room_id"], s.body["session"]["session_id"]) for s in shares}
+    return CouldOpen(len(shares), len(sessions), tuple(sorted({room for room, _ in sessions})), *_span(shares))
+
+
+def _did_open(entries: Iterable[OpenedEntry], missing: int, recorded: int) -> DidOpen:
+    done = [entry for entry in entries if entry.kind in ACCESS_KINDS]
+    read = [entry for entry in done if entry.kind == "access"]
+    messages = {event for entry in read for event in entry.body["event_ids"]}
+    rooms = tuple(sorted({entry.body["room_id"] for entry in read}))
+    purposes = tuple(sorted({entry.body["purpose"] for entry in read}))
+    return DidOpen(len(done), len(messages), rooms, purposes, *_span(done), missing, recorded)
+
+
+def _span(entries: Sequence[OpenedEntry]) -> tuple[int | None, int | None]:
+    times = [entry.ts for entry in entries]
+    return (min(times), max(times)) if times else (None, None)
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """A flat dataclass as JSON-able values."""
+    return {name: list(item) if isinstance(item, tuple) else item for name, item in vars(value).items()}
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number and its noun."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def moment(ms: int) -> str:
+    """A time in milliseconds as UTC, to the second."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def week_name(week: int) -> str:
+    """A week of docs/protocol.md §3 as ISO 8601 writes it: 2026-W09."""
+    monday = datetime.fromtimestamp(max(week * 7 - 3, 0) * DAY_MS / 1000, UTC).isocalendar()
+    return f"{monday.year}-W{monday.week:02}"
