@@ -31,9 +31,10 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     """
     servers: list[RunningServer] = []
 
-    def start(**settings: str | None) -> RunningServer:
+    def start(*, witnessed: bool = True, **settings: str | None) -> RunningServer:
         data = tmp_path / f"server-{len(servers)}"
-        server = RunningServer(data, **{"database": databases().setting(data / "paraph.db"), **settings})
+        settings = {"database": databases().setting(data / "paraph.db"), **settings}
+        server = RunningServer(data, witnessed=witnessed, **settings)
         servers.append(server)
         return server.start()
 

@@ -30,7 +30,7 @@ from paraph.sdk.partner import Partner
 from paraph.sdk.person import Person
 from paraph.sdk.transport import Transport
 from tests.sdk.directory import START, Directory
-from tests.sdk.test_logview import KEY, PublishedLog
+from tests.support.published_log import KEY, POLICY, PublishedLog
 
 SERVER = "example.org"
 SLUG = "marquee"
@@ -54,6 +54,7 @@ class Platform:
         self.device = ""
         self.sent: list[dict[str, Any]] = []
         self.stale_once = False
+        self.policy: str | None = POLICY
         self.record_grants = True
         self.partner = Partner.create("http://platform", SLUG, SERVER, transport=self.transport())
         self.listed: dict[str, Any] = {
@@ -65,6 +66,7 @@ class Platform:
             "endings": [],
             "devices": [],
             "device_endings": [],
+            "records": [],
         }
 
     def transport(self) -> Transport:
@@ -196,7 +198,7 @@ class Platform:
         ]
 
     def _platform(self) -> dict[str, Any]:
-        log = {"origin": KEY.name, "vkey": KEY.verifier.vkey}
+        log = {"origin": KEY.name, "vkey": KEY.verifier.vkey, "policy": self.policy}
         return {"server_name": SERVER, "version": "1", "log": log, "operator_key": self.operator.public_key}
 
     def _register(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -13,49 +13,13 @@ from paraph.sdk.errors import ForkDetectedError, LogError
 from paraph.sdk.keystore import MemoryStore, Records
 from paraph.sdk.logview import LogView
 from paraph.sdk.transport import Transport
-from paraph.tlog import checkpoint as checkpoints
+from paraph.tlog import note
 from paraph.tlog.merkle import leaf_hash
 from paraph.tlog.note import Signer
-from paraph.tlog.tiles import ENTRIES, Edge, Tile, encode_entries, new_bundles
+from paraph.tlog.tiles import ENTRIES, Tile, encode_entries
+from tests.support.published_log import KEY, POLICY, PublishedLog
 
-KEY = Signer.generate("example.org/log")
-
-
-class PublishedLog:
-    """A log on a web server of the test's own, which may be made to lie."""
-
-    def __init__(self) -> None:
-        self.edge = Edge()
-        self.leaves: list[bytes] = []
-        self.files: dict[str, bytes] = {}
-        self.requests: list[str] = []
-
-    def publish(self, *leaves: bytes, time: int = 0) -> None:
-        before = self.edge.size
-        added = [*leaves, epoch_leaf(len(self.leaves), before, None, time)]
-        tiles = self.edge.append(leaf_hash(leaf) for leaf in added)
-        self.leaves += added
-        self.files |= {tile.path: data for tile, data in tiles.items()}
-        for bundle in new_bundles(before, self.edge.size):
-            start = bundle.index * 256
-            self.files[bundle.path] = encode_entries(self.leaves[start : start + bundle.width])
-        head = checkpoints.Checkpoint(KEY.name, self.edge.size, self.edge.root())
-        self.files["checkpoint"] = checkpoints.sign(head, KEY)
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.path
-        self.requests.append(path)
-        if path.startswith("/_paraph/v1/log/leaf/"):
-            return self._leaf(bytes.fromhex(path.rpartition("/")[2]))
-        data = self.files.get(path.removeprefix("/log/"))
-        missing = {"errcode": "M_NOT_FOUND", "error": "not published"}
-        return httpx.Response(404, json=missing) if data is None else httpx.Response(200, content=data)
-
-    def _leaf(self, wanted: bytes) -> httpx.Response:
-        for index, leaf in enumerate(self.leaves):
-            if leaf_hash(leaf) == wanted:
-                return httpx.Response(200, json={"leaf_index": index, "size": len(self.leaves)})
-        return httpx.Response(404, json={"errcode": "ORG_PARAPH_NOT_INTEGRATED", "error": "no"})
+NOW = 5000
 
 
 def leaf(number: int) -> bytes:
@@ -63,11 +27,13 @@ def leaf(number: int) -> bytes:
     return private_leaf(1, number.to_bytes(32, "big"), bytes(32))
 
 
-def view_of(log: PublishedLog, records: Records | None = None) -> LogView:
-    """A device that reads this log."""
+def view_of(
+    log: PublishedLog, records: Records | None = None, *, now: int = NOW, policy: str | None = POLICY
+) -> LogView:
+    """A device that reads this log, by its own clock (ms)."""
     client = httpx.AsyncClient(transport=httpx.MockTransport(log))
     transport = Transport("http://platform", client=client, sleep=_no_wait)
-    return LogView(transport, records or Records(MemoryStore()), KEY.verifier.vkey)
+    return LogView(transport, records or Records(MemoryStore()), KEY.verifier.vkey, policy, lambda: now)
 
 
 async def _no_wait(_seconds: float) -> None:
@@ -91,7 +57,7 @@ async def test_every_checkpoint_is_followed_and_every_leaf_proven(sizes: list[in
         leaves = [leaf(number + n) for n in range(size)]
         number += size
         log.publish(*leaves, time=1000 + step)
-        assert (await view.refresh()).time == 1000 + step
+        assert (await view.refresh()).epoch.time == 1000 + step
         for wanted in (leaves[0], leaves[-1]):
             await view.prove(wanted)
 
@@ -173,8 +139,9 @@ async def test_foreign_signature_is_refused() -> None:
     """A checkpoint that the pinned key did not sign says nothing."""
     log = PublishedLog()
     log.publish(leaf(1))
-    head = checkpoints.Checkpoint(KEY.name, log.edge.size, log.edge.root())
-    log.files["checkpoint"] = checkpoints.sign(head, Signer.generate(KEY.name))
+    text, (_, cosignature) = note.parse(log.files["checkpoint"])
+    _, own = note.parse(note.sign(text, [Signer.generate(KEY.name)]))
+    log.files["checkpoint"] = note.encode(text, [*own, cosignature])
     await refused(view_of(log).refresh(), LogError)
 
 
@@ -188,7 +155,7 @@ async def test_tree_must_end_with_an_epoch() -> None:
     lone = PublishedLog()
     lone.edge.append([leaf_hash(leaf(1))])
     lone.files = {Tile(ENTRIES, 0, 1).path: encode_entries([leaf(1)]), Tile(0, 0, 1).path: leaf_hash(leaf(1))}
-    lone.files["checkpoint"] = checkpoints.sign(checkpoints.Checkpoint(KEY.name, 1, leaf_hash(leaf(1))), KEY)
+    lone.cosign(NOW)
     await refused(view_of(lone).refresh(), LogError)
 
 
@@ -196,7 +163,7 @@ async def test_partial_tile_that_is_gone_is_cut_from_the_full_one() -> None:
     """A log may drop partial tiles once the full one exists."""
     log = PublishedLog()
     view = view_of(log)
-    log.publish(*(leaf(n) for n in range(100)))
+    log.publish(*(leaf(n) for n in range(100)), time=NOW)
     head = log.files["checkpoint"]
     log.publish(*(leaf(100 + n) for n in range(300)))
     log.files = {path: data for path, data in log.files.items() if ".p/" not in path}

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from tests.support.witness import witness_policy
+
 READY_WITHIN = 15.0
 """Seconds that a start may take on a busy machine."""
 STOPPED_WITHIN = 10.0
@@ -30,13 +32,17 @@ class RunningServer:
     Settings are given by their names in lower case (`registration="closed"`) and passed on as `PARAPH_*`
     variables, on top of `OPEN_SETTINGS`; a value of None leaves the server's own default. The port stays the
     same over `kill` and `restart`, so clients written against `url` survive them.
+
+    Its log has a witness (tests.support.witness), since devices share with partners only under cosigned checkpoints;
+    `witnessed=False`, or a setting `witnesses` of the test's own, leaves it out.
     """
 
-    def __init__(self, data: Path, **settings: str | None) -> None:
+    def __init__(self, data: Path, *, witnessed: bool = True, **settings: str | None) -> None:
         self.data = data
         self.log_path = data.with_name(f"{data.name}.log")
         self.port = free_port()
-        self.settings = {**OPEN_SETTINGS, **settings}
+        watched = {"witnesses": str(witness_policy(data))} if witnessed and "witnesses" not in settings else {}
+        self.settings = {**OPEN_SETTINGS, **watched, **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from paraph.protocol.base64 import b64url
 from paraph.protocol.documents import parse
 from paraph.protocol.entry import grant_key
@@ -19,7 +21,7 @@ from paraph.sdk.engine.model import GrantView, PartnerAccess, Peer
 from paraph.sdk.errors import ConsentRefusedError, NotEnrolledError, SdkError, TransportError, TrustError
 from paraph.sdk.grants import LOG_KEY, Grants, GrantState
 from paraph.sdk.keystore import Records
-from paraph.sdk.logview import INTEGRATION_MS, LogView
+from paraph.sdk.logview import INTEGRATION_MS, LogView, read_policy
 from paraph.sdk.partners import PartnerInfo, Partners, Trust
 from paraph.sdk.receipts import LedgerEntry
 from paraph.sdk.transport import PARAPH, Transport, path
@@ -215,14 +217,14 @@ class Consent:
         if not self.enrolled:
             raise NotEnrolledError("this device has to enrol before it can grant anything")
         grants, partners, log_view = await self._parts()
-        seen = await log_view.refresh()
+        await log_view.refresh()
         info = await partners.get(slug)
         partners.pin(info)
-        agreement = info.in_force(max(self._now(), seen.time))
+        agreement = info.in_force(log_view.time)
         if agreement is None:
             raise TrustError(f"partner {slug} has no agreement in force")
         await partners.prove_agreement(info, agreement)
-        await partners.live_devices(info, max(self._now(), seen.time))
+        await partners.live_devices(info, log_view.time)
         document, text = grants.unsigned(self._terms(terms), info, agreement)
         if agree is not None and not agree(text):
             raise ConsentRefusedError("the person did not agree")
@@ -295,29 +297,57 @@ class Consent:
     # Trust
 
     async def trust(self) -> Trust:
-        """The platform's keys: as given by the caller, or pinned at first use. Raises TrustError on a change."""
+        """The platform's keys and witness policy: as given by the caller, or pinned at first use.
+
+        A policy once pinned stays, whatever the platform shows later. Raises TrustError when keys differ.
+        """
         pinned = self._records.get(TRUST, "self", Trust)
-        if pinned is not None and self._given in (None, pinned):
+        if pinned is not None and self._given is not None:
+            _check_same(self._given, pinned)
+        if pinned is not None and pinned.policy is not None:
             return pinned
-        if pinned is not None:
-            raise TrustError("the keys given for this platform are not those pinned earlier")
+        shown = await self._shown()
+        for known in (pinned, self._given):
+            if known is not None and (known.log_vkey, known.operator_key) != (shown.log_vkey, shown.operator_key):
+                raise TrustError("the platform shows other keys than those known for it")
+        policy = shown.policy if self._given is None or self._given.policy is None else self._given.policy
+        if policy is not None:
+            read_policy(policy, shown.log_vkey)
+        trust = Trust(shown.log_vkey, shown.operator_key, policy)
+        with self._records.step():
+            self._records.put(TRUST, "self", trust)
+        return trust
+
+    async def _shown(self) -> Trust:
         answer = await self._transport.json("GET", f"{PARAPH}/platform")
         try:
-            shown = Trust(answer["log"]["vkey"], answer["operator_key"])
-        except (KeyError, TypeError) as error:
+            log_shown = answer["log"]
+            return msgspec.convert(
+                {
+                    "log_vkey": log_shown["vkey"],
+                    "operator_key": answer["operator_key"],
+                    "policy": log_shown.get("policy"),
+                },
+                Trust,
+            )
+        except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
             raise TransportError("the platform does not show its keys") from error
-        if self._given not in (None, shown):
-            raise TrustError("the platform shows other keys than those given for it")
-        with self._records.step():
-            self._records.put(TRUST, "self", shown)
-        return shown
 
     async def _parts(self) -> tuple[Grants, Partners, LogView]:
         if self._loaded is None:
             trust = await self.trust()
             server_name = self._engine.user_id.partition(":")[2]
-            log_view = LogView(self._transport, self._records, trust.log_vkey)
+            log_view = LogView(self._transport, self._records, trust.log_vkey, trust.policy, self._now)
             partners = Partners(self._transport, self._records, log_view, trust, server_name)
             grants = Grants(self._transport, self._records, log_view, partners, self._engine)
+            if trust.policy is None:
+                return grants, partners, log_view  # the platform may get witnesses yet: then their policy is pinned
             self._loaded = grants, partners, log_view
         return self._loaded
+
+
+def _check_same(given: Trust, pinned: Trust) -> None:
+    same_keys = (given.log_vkey, given.operator_key) == (pinned.log_vkey, pinned.operator_key)
+    policies = {given.policy, pinned.policy} - {None}
+    if not same_keys or len(policies) > 1:
+        raise TrustError("the keys or the policy given for this platform are not those pinned earlier")

@@ -1,96 +1,224 @@
-"""What a device has seen of the transparency log: the newest checkpoint, and which leaves it has proven to be in it.
+"""What a device has seen of the transparency log, and what it has proven to be there, or not to be there.
 
-Every checkpoint must extend the one before. A signed checkpoint that provably does not is evidence of a fork: this is
-remembered, and nothing is shared with partners from then on.
+A checkpoint is believed only when the pinned policy's quorum cosigned it in the last ten minutes, when it goes on from
+the one before, and when its last leaf is an epoch of the last ten minutes. A log without a pinned policy is never
+believed. Two signed checkpoints that cannot be of one log are kept as evidence of a fork, and from then on nothing is.
 """
 
+import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from paraph.protocol.entry import EpochLeaf, parse_leaf
+from paraph.audit.errors import LogError as AuditError
+from paraph.audit.statement import ProvenTree, TreeProof
 from paraph.protocol.errors import ProtocolError
-from paraph.sdk.errors import ForkDetectedError, LogError, MatrixError, ProblemError, SdkError
+from paraph.sdk.errors import ForkDetectedError, LogError, MatrixError, ProblemError
 from paraph.sdk.keystore import Records
+from paraph.sdk.logtiles import LogTiles
+from paraph.sdk.statements import Statements, ask
 from paraph.sdk.transport import PARAPH, Transport
 from paraph.tlog import checkpoint as checkpoints
-from paraph.tlog import tiles as tiling
+from paraph.tlog import note
+from paraph.tlog import policy as policies
+from paraph.tlog import proof as proofs
+from paraph.tlog.checkpoint import Checkpoint
 from paraph.tlog.errors import TlogError
-from paraph.tlog.merkle import Range, leaf_hash, range_nodes, range_root, verify_consistency, verify_inclusion
-from paraph.tlog.note import Verifier
-from paraph.tlog.tiles import ENTRIES, Tile, TileReader
+from paraph.tlog.merkle import leaf_hash, verify_inclusion
+from paraph.tlog.policy import MAX_SKEW, Policy
 
 log = logging.getLogger(__name__)
 
 TABLE = "log"
 PROVEN = "leaf"
 INTEGRATION_MS = 10_000
+MAX_AGE = 600
+"""Seconds since a quorum cosigned, and since the epoch was made, up to which a tree tells how things stand."""
+ASKS = 3
+"""Trees under which the map is asked, when the platform no longer keeps the map of one."""
+NOT_KEPT = "ORG_PARAPH_MAP_NOT_KEPT"
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """The newest checkpoint, the time of its epoch leaf (milliseconds), and whether the log has forked."""
+    """The newest tree believed. `time` is its epoch's (ms), `newest` that of the newest cosignature ever seen (s).
+
+    `bundle` and `epoch_leaf` are the tree's proof as it was checked (audit.statement).
+    """
 
     size: int
     root: bytes
     time: int
-    forked: bool = False
+    newest: int
+    bundle: bytes
+    epoch_leaf: bytes
+
+    @property
+    def proof(self) -> TreeProof:
+        """The tree's proof."""
+        return TreeProof(self.bundle, self.epoch_leaf)
+
+    @property
+    def note(self) -> bytes:
+        """The signed and cosigned checkpoint."""
+        return proofs.parse(self.bundle).checkpoint
+
+
+class Fork(msgspec.Struct, frozen=True):
+    """Evidence that one log key signed two histories: the notes of two checkpoints, the smaller tree's first.
+
+    `root` is what the larger tree has in place of the smaller one's root, `proof` the RFC 6962 consistency proof from
+    there to the larger tree; empty where both have one size.
+    """
+
+    older: bytes
+    newer: bytes
+    root: bytes
+    proof: tuple[bytes, ...]
+
+
+def read_policy(text: str, vkey: str) -> Policy:
+    """The policy for the log with this key. Raises LogError for a text that is no policy, or another log's."""
+    try:
+        return policies.parse(text.encode()).for_log(note.Verifier.from_vkey(vkey))
+    except TlogError as error:
+        raise LogError(f"the witness policy cannot be used: {error}") from error
 
 
 class LogView:
-    """One log, as one device knows it. `vkey` is the pinned verifier key text."""
+    """One log, as one device or partner knows it. `vkey` is the pinned key's text, `policy` the pinned policy's."""
 
-    def __init__(self, transport: Transport, records: Records, vkey: str) -> None:
+    def __init__(
+        self, transport: Transport, records: Records, vkey: str, policy: str | None, now: Callable[[], int]
+    ) -> None:
+        """`now` gives milliseconds. Without a policy the log proves nothing: every question raises LogError.
+
+        Raises LogError for a policy that is none, or that is another log's.
+        """
         self._transport = transport
         self._records = records
-        self._verifier = Verifier.from_vkey(vkey)
+        self._verifier = note.Verifier.from_vkey(vkey)
+        self._now = now
+        self._tiles = LogTiles(transport)
+        self._policy: Policy | None = None
+        self._believed: tuple[ProvenTree, TreeProof] | None = None
+        self._refreshing = asyncio.Lock()
+        if policy is not None:
+            self.adopt(policy)
+
+    def adopt(self, policy: str) -> None:
+        """From now on judge by this policy. Who replaces one has verified that the old one's quorum wanted it.
+
+        Raises LogError for a text that is no policy, or that is another log's.
+        """
+        self._policy = read_policy(policy, self._verifier.vkey)
+        self._believed = None
+
+    @property
+    def policy(self) -> Policy | None:
+        """The policy that checkpoints are judged by."""
+        return self._policy
 
     @property
     def seen(self) -> Seen | None:
-        """The newest checkpoint this device has checked."""
+        """The newest tree that this device believed."""
         return self._records.get(TABLE, "seen", Seen)
 
-    async def refresh(self) -> Seen:
-        """Fetch the newest checkpoint and check that it extends the last one seen.
+    @property
+    def fork(self) -> Fork | None:
+        """The evidence, if this log has shown two histories."""
+        return self._records.get(TABLE, "fork", Fork)
 
-        Raises ForkDetectedError when it provably does not, LogError when this cannot be told now.
+    @property
+    def time(self) -> int:
+        """Milliseconds: the later of this device's clock and the newest cosigned time it has seen."""
+        seen = self.seen
+        return self._now() if seen is None else max(self._now(), 1000 * seen.newest)
+
+    async def refresh(self) -> ProvenTree:
+        """Fetch the newest checkpoint and believe it, or raise: ForkDetectedError when it provably contradicts the one
+        before, LogError when it is not cosigned, not fresh, or cannot be checked now.
         """
-        known = self.seen
-        if known is not None and known.forked:
-            raise ForkDetectedError("this log has shown two histories; nothing is shared with partners any more")
-        try:
-            signed = await self._transport.bytes("/log/checkpoint")
-            head = checkpoints.open(signed, self._verifier)
-            if known is not None:
-                await self._check_extends(known, head)
-            if known is not None and head.size == known.size:
-                return known
-            return self._remember(Seen(head.size, head.root, await self._epoch_time(head)))
-        except (TlogError, ProtocolError) as error:
-            raise LogError(f"the log's answer does not check: {error}") from error
+        async with self._refreshing:
+            if self.fork is not None:
+                raise ForkDetectedError("this log has shown two histories; nothing is shared with partners any more")
+            if self._policy is None:
+                raise LogError("this platform's log has no witness policy, so nothing in it is proven")
+            try:
+                return await self._refresh(self._policy)
+            except (TlogError, ProtocolError, AuditError) as error:
+                raise LogError(f"the log's answer does not check: {error}") from error
 
     async def prove(self, leaf: bytes, *, wait_ms: int = 0) -> None:
-        """Check that the leaf is under the newest checkpoint seen, waiting for its integration up to `wait_ms`.
+        """Check that the leaf is under a cosigned tree, waiting for its integration up to `wait_ms`.
 
-        A proof holds for all later checkpoints, so each leaf is proven once. Raises LogError.
+        A proof holds for all later trees, so each leaf is proven once. Raises LogError.
         """
         hashed = leaf_hash(leaf)
         if self._records.get(PROVEN, hashed.hex(), int) is not None:
             return
         index = await self._index(hashed, wait_ms)
-        seen = self.seen
-        if seen is None or index >= seen.size:
-            seen = await self.refresh()
-        if index >= seen.size:
-            raise LogError("the platform says the leaf is in the log, the published checkpoint ends before it")
+        size, root = await self._tree_with(index)
         try:
-            tiles = await self._fetch(tiling.tiles_for_inclusion(index, seen.size))
-            proof = tiling.inclusion_proof_from_tiles(index, seen.size, tiles)
-            verify_inclusion(hashed, index, seen.size, seen.root, proof)
+            verify_inclusion(hashed, index, size, root, await self._tiles.inclusion(index, size))
         except TlogError as error:
             raise LogError(f"the log does not prove the record: {error}") from error
         with self._records.step():
             self._records.put(PROVEN, hashed.hex(), index)
+
+    async def statements(self, keys: Sequence[bytes]) -> Statements:
+        """All that the newest tree believed holds under each of these keys of the map, verified. Raises LogError.
+
+        Freshness is `refresh`'s: this asks under the tree that it gave last, or under a newer one where the platform
+        does not keep the map of that tree any more.
+        """
+        for attempt in range(ASKS):
+            if attempt > 0 or self._believed is None:
+                await self.refresh()
+            if self._believed is None:
+                break
+            tree, proof = self._believed
+            try:
+                return Statements(tree, proof, await ask(self._transport, tree, keys))
+            except MatrixError as error:
+                if error.errcode != NOT_KEPT:
+                    raise LogError(f"the map of the log cannot be asked: {error}") from error
+            except AuditError as error:
+                raise LogError(f"the map of the log does not check: {error}") from error
+        raise LogError("the platform keeps the map of none of its published trees")
+
+    # Checkpoints
+
+    async def _refresh(self, policy: Policy) -> ProvenTree:
+        signed = await self._transport.bytes("/log/checkpoint")
+        head = checkpoints.open(signed, self._verifier)
+        known = self.seen
+        if known is not None:
+            await self._check_extends(known, head, signed)
+        seconds = self._now() // 1000
+        policy.check(signed, seconds, MAX_AGE)  # before anything is fetched for it
+        proof = await self._tree_proof(known, head, signed)
+        tree = proof.verify(policy, seconds, MAX_AGE)
+        newest = max(tree.cosigned.newest, 0 if known is None else known.newest)
+        _check_times(tree, max(seconds, newest))
+        self._believed = tree, proof
+        self._remember(Seen(tree.size, tree.root, tree.epoch.time, newest, proof.bundle, proof.epoch_leaf))
+        return tree
+
+    async def _tree_proof(self, known: Seen | None, head: Checkpoint, signed: bytes) -> TreeProof:
+        if known is not None and known.size == head.size:
+            return self._tiles.same_tree(known.proof, signed)
+        return await self._tiles.tree_proof(head.size, signed)
+
+    async def _tree_with(self, index: int) -> tuple[int, bytes]:
+        """Size and root of a tree believed that has this leaf."""
+        seen = self.seen
+        if seen is not None and index < seen.size and self.fork is None and self._policy is not None:
+            return seen.size, seen.root
+        tree = await self.refresh()
+        if index >= tree.size:
+            raise LogError("the platform says the leaf is in the log, the published checkpoint ends before it")
+        return tree.size, tree.root
 
     async def _index(self, hashed: bytes, wait_ms: int) -> int:
         try:
@@ -107,68 +235,45 @@ class LogView:
             raise LogError("the platform does not say where in the log the record is")
         return index
 
-    async def _check_extends(self, known: Seen, head: checkpoints.Checkpoint) -> None:
-        """One of the two trees must begin with the other one."""
-        if head.size == known.size and head.root != known.root:
-            self._fork(known)
-        old, new = (known.size, known.root), (head.size, head.root)
-        if head.size < known.size:
-            old, new = new, old
-        await self._check_consistent(known, *old, *new)
+    # Forks
+
+    async def _check_extends(self, known: Seen, head: Checkpoint, signed: bytes) -> None:
+        """One of the two trees must begin with the other one, and the tree shown must not be the smaller one."""
+        before = known.note
+        if head.size == known.size:
+            if head.root != known.root:
+                self._forked(Fork(before, signed, head.root, ()))
+            return
+        if known.size < head.size:
+            older, newer, notes = (known.size, known.root), (head.size, head.root), (before, signed)
+        else:
+            older, newer, notes = (head.size, head.root), (known.size, known.root), (signed, before)
+        root, proof = await self._tiles.beginning(older[0], *newer)
+        if root != older[1]:
+            self._forked(Fork(*notes, root, tuple(proof)))
         if head.size < known.size:
             raise LogError("the platform shows an older checkpoint than it did before")
 
-    async def _check_consistent(
-        self, known: Seen, old_size: int, old_root: bytes, new_size: int, new_root: bytes
-    ) -> None:
-        if old_size in (0, new_size):
-            return
-        old_nodes = [tiling.tile_of(node, new_size) for node in range_nodes(Range(0, old_size))]
-        tiles = await self._fetch({*tiling.tiles_for_consistency(old_size, new_size), *old_nodes})
-        proof = tiling.consistency_proof_from_tiles(old_size, new_size, tiles)
-        begins_with = range_root(Range(0, old_size), TileReader(new_size, tiles))
-        # First: do the tiles themselves belong to the newer checkpoint? Broken tiles prove nothing either way.
-        verify_consistency(old_size, new_size, begins_with, new_root, proof)
-        if begins_with != old_root:
-            self._fork(known)
-
-    def _fork(self, known: Seen) -> None:
+    def _forked(self, fork: Fork) -> None:
         with self._records.step():
-            self._records.put(TABLE, "seen", msgspec.structs.replace(known, forked=True))
+            self._records.put(TABLE, "fork", fork)
+        self._believed = None
         log.error("the log of %s has forked", self._verifier.name)
         raise ForkDetectedError("the log has signed two histories that do not extend one another")
 
-    def _remember(self, seen: Seen) -> Seen:
+    def _remember(self, seen: Seen) -> None:
         with self._records.step():
             self._records.put(TABLE, "seen", seen)
-        return seen
 
-    async def _epoch_time(self, head: checkpoints.Checkpoint) -> int:
-        """Time of the epoch leaf, which is the last leaf of every signed tree."""
-        if head.size == 0:
-            raise LogError("the log is empty")
-        index = head.size - 1
-        bundle = Tile(ENTRIES, index // 256, index % 256 + 1)
-        entries = tiling.parse_entries((await self._fetch([bundle]))[bundle], bundle.width)
-        tiles = await self._fetch(tiling.tiles_for_inclusion(index, head.size))
-        proof = tiling.inclusion_proof_from_tiles(index, head.size, tiles)
-        verify_inclusion(leaf_hash(entries[-1]), index, head.size, head.root, proof)
-        epoch = parse_leaf(entries[-1])
-        if not isinstance(epoch, EpochLeaf):
-            raise LogError("the newest tree does not end with an epoch")
-        return epoch.time
 
-    async def _fetch(self, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
-        return {tile: await self._tile(tile) for tile in wanted}
+def _check_times(tree: ProvenTree, seconds: int) -> None:
+    """The quorum and the epoch are of the last ten minutes before `seconds`, and the epoch of none to come.
 
-    async def _tile(self, tile: Tile) -> bytes:
-        try:
-            return await self._transport.bytes(f"/log/{tile.path}")
-        except SdkError:
-            if tile.is_full:
-                raise
-        # A partial tile may be gone once its full one exists, and is a part of it.
-        data = await self._transport.bytes(f"/log/{Tile(tile.level, tile.index).path}")
-        if tile.level != ENTRIES:
-            return data[: tile.width * 32]
-        return tiling.encode_entries(tiling.parse_entries(data, 256)[: tile.width])
+    A log that holds back what happens can have an old tree cosigned again: the epoch's time tells.
+    """
+    if tree.cosigned.time < seconds - MAX_AGE:
+        raise LogError(f"the quorum is {seconds - tree.cosigned.time} s older than the newest cosignature seen")
+    if tree.epoch.time < 1000 * (seconds - MAX_AGE):
+        raise LogError(f"the newest epoch of the log is {seconds - tree.epoch.time // 1000} s old")
+    if tree.epoch.time > 1000 * (tree.cosigned.newest + MAX_SKEW):
+        raise LogError("the newest epoch of the log is from a time after its cosignatures")

@@ -27,10 +27,13 @@ TABLE = "partner-master"
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What a device pins of a platform: the log's verifier key (vkey text) and the operator's Ed25519 key (base64)."""
+    """What a device pins of a platform: the log's verifier key (vkey text), the operator's Ed25519 key (base64), and
+    the log's witness policy (C2SP tlog-policy text; None: not pinned yet, and nothing is shared with partners).
+    """
 
     log_vkey: str
     operator_key: str
+    policy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

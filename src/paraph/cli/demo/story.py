@@ -1,6 +1,7 @@
 """The story of the demo, act by act. Every figure it reports was measured a moment before; nothing is a constant."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from paraph.cli.demo.intruder import Intruder
 from paraph.cli.demo.people import PASSWORD, Cast, Operator, attempt, partner, people
 from paraph.cli.demo.process import SERVE, ServerProcess
 from paraph.cli.demo.screen import Screen
+from paraph.cli.demo.witnesses import Witnesses
 from paraph.sdk import GrantState, GrantTerms, Partner, Person, ReceiptError, SdkError
 
 DAY = 86_400_000
@@ -75,8 +77,12 @@ class Story:
         data = self._folder / "platform"
         evidence = Evidence()
         database = self._new_database()
-        settings = {"registration": "open"}
-        with ServerProcess(data, command=self._command, database=database, settings=settings) as server:
+        with contextlib.ExitStack() as processes:
+            watching = processes.enter_context(Witnesses(self._folder / "witnesses", data))
+            settings = {"registration": "open", "witnesses": str(watching.policy)}
+            server = processes.enter_context(
+                ServerProcess(data, command=self._command, database=database, settings=settings)
+            )
             self._films = await films
             if self._with_control:
                 evidence.control = await self._control()
