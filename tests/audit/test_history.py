@@ -427,3 +427,41 @@ def test_the_file_has_one_form() -> None:
     assert again.verify(POLICY, now_of(history)).rendered == history.verify(POLICY, now_of(history)).rendered
     with pytest.raises(LogError):
         envelope.read(history.evidence + b" ")
+
+
+def small() -> History:
+    """A history of everything once, a late access included, in few bytes."""
+    author = Author()
+    author.enrol()
+    author.grant(1, START + 1000)
+    author.share(1, START + 2000, "session one")
+    author.close(START + 3000)
+    author.access(1, START + 5000)
+    author.close(START + DAY_MS // 4)
+    return replace(author.history(), late=(author.integration(4),))
+
+
+def survivors(data: bytes, bits: range) -> list[int]:
+    """The bits that may be flipped without the file being rejected."""
+    now, found = now_of(small()), []
+    for bit in bits:
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        if evidence.check(bytes(damaged), POLICY, now).outcome is not Outcome.REJECTED:
+            found.append(bit)
+    return found
+
+
+def test_one_flipped_bit_is_noticed() -> None:
+    """Wherever it is: in every fifth byte or so."""
+    history = small()
+    data = history.evidence
+    assert evidence.check(data, POLICY, now_of(history)).outcome is Outcome.COMPLETE
+    assert survivors(data, range(0, 8 * len(data), 41)) == []
+
+
+@pytest.mark.slow
+def test_every_flipped_byte_is_noticed() -> None:
+    """Each byte at some bit of it (all bits were tried as well: five times the time)."""
+    data = small().evidence
+    assert survivors(data, range(0, 8 * len(data), 7)) == []

@@ -173,3 +173,22 @@ def test_other_documents_are_refused(parse: Callable[[object], object], document
     """Neither reads what is no object with just its members."""
     with pytest.raises(LogError):
         parse(document)
+
+
+def test_signatures_that_the_policy_cannot_judge(log: WitnessedLog) -> None:
+    """A live checkpoint may carry a stranger's; evidence leaves it out, and refuses it where it stands."""
+    shown = log.tree_proof(cosigners=(*COSIGNERS, STRANGER))
+    tree = shown.verify(POLICY, NOW)
+    with pytest.raises(BadTreeProof, match="stranger"):
+        shown.refuse_strangers(POLICY)
+    trimmed = shown.without_strangers(POLICY)
+    trimmed.refuse_strangers(POLICY)
+    assert trimmed == log.tree_proof()
+    assert trimmed.verify(POLICY, NOW) == tree
+    with pytest.raises(BadTreeProof):
+        log.tree_proof(log=Signer("other.example/log", LOG.seed), cosigners=()).without_strangers(POLICY)
+    for broken in (replace(shown, bundle=b""), rebuilt(shown, lambda it: replace(it, checkpoint=b"no note"))):
+        with pytest.raises(BadTreeProof):
+            broken.refuse_strangers(POLICY)
+        with pytest.raises(BadTreeProof):
+            broken.without_strangers(POLICY)

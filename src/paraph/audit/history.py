@@ -80,6 +80,7 @@ class History:
         Raises LogError where nothing can be said: a tree that no quorum cosigned, a statement that its map does not
         bear out, no enrolment. All else is named in the report.
         """
+        self.tree.refuse_strangers(policy)
         tree = self.tree.verify(policy, now)
         places = {p.key: p for p in labels_wanted(self.entries, self.account_key, self.grant_keys, tree.epoch.time)}
         under = self._proven(tree, places)

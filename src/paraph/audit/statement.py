@@ -8,14 +8,14 @@ As JSON both have one spelling: what parses is written back and compared, so tha
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from paraph.audit.errors import BadStatement, BadTreeProof, MalformedEvidence, StaleTree, Unwitnessed
 from paraph.protocol.base64 import b64url, unb64url
 from paraph.protocol.entry import EpochLeaf, parse_leaf
 from paraph.protocol.errors import ProtocolError
-from paraph.tlog import map_proof, proof
+from paraph.tlog import map_proof, note, proof
 from paraph.tlog.errors import TlogError
 from paraph.tlog.map_proof import AbsenceProof, verify_absence, verify_presence
 from paraph.tlog.merkle import HASH_SIZE, Frontier, leaf_hash, verify_inclusion
@@ -94,6 +94,35 @@ class TreeProof:
                 "the epoch leaf", f"the last leaf of the tree of size {tree.size}", str(error)
             ) from error
 
+    def without_strangers(self, policy: Policy) -> "TreeProof":
+        """The same proof with the signatures alone that `policy` can judge: what belongs into evidence.
+
+        Raises BadTreeProof for what is no proof.
+        """
+        bundle, text, signatures = self._signatures()
+        known = [item for item in signatures if (item.name, item.key_id) in _known_keys(policy)]
+        if not known:
+            raise Unwitnessed("the checkpoint", "signatures of this policy's log and witnesses", "none")
+        return replace(self, bundle=replace(bundle, checkpoint=note.encode(text, known)).encode())
+
+    def refuse_strangers(self, policy: Policy) -> None:
+        """Refuse a signature that `policy` cannot judge. Raises BadTreeProof.
+
+        A live checkpoint may carry such; in evidence, a damaged name of a witness would go unnoticed among them.
+        """
+        _, _, signatures = self._signatures()
+        for item in signatures:
+            if (item.name, item.key_id) not in _known_keys(policy):
+                meaning = "signatures of keys that the policy names (it may have named others then)"
+                raise BadTreeProof("the checkpoint", meaning, f"one by {item.name[:200]!r}")
+
+    def _signatures(self) -> tuple[proof.Proof, str, tuple[note.Signature, ...]]:
+        try:
+            bundle = proof.parse(self.bundle)
+            return bundle, *note.parse(bundle.checkpoint)
+        except TlogError as error:
+            raise BadTreeProof("the tree's proof", "a bundle with a signed checkpoint", str(error)) from error
+
     @property
     def rendered(self) -> dict[str, Any]:
         """The proof as JSON: `{bundle: text, epoch_leaf: base64url}`."""
@@ -156,6 +185,11 @@ class KeyStatement:
             leaves,
             bytes_of(members["proof"], "a map proof", limit=_MAX_MAP_PROOF),
         )
+
+
+def _known_keys(policy: Policy) -> set[tuple[str, bytes]]:
+    logs = {(log.verifier.name, log.verifier.key_id) for log in policy.logs}
+    return logs | {(witness.verifier.name, witness.verifier.key_id) for witness in policy.witnesses}
 
 
 def members_of(document: object, names: set[str], what: str) -> Mapping[str, Any]:
