@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import logging
 import os
 import socket
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +21,7 @@ from paraph.witness import folder
 from paraph.witness.app import WitnessApplication
 from paraph.witness.errors import WitnessError
 from paraph.witness.service import Witness
-from paraph.witness.store import Cosigned, FoundContradiction
+from paraph.witness.store import Cosigned, FoundContradiction, FoundFault
 
 app = typer.Typer(no_args_is_help=True, help="Cosign logs, so that nobody can be shown a history of their own.")
 
@@ -55,16 +57,33 @@ def keygen(
 def serve(
     data: DataFolder,
     log: Annotated[list[str], typer.Option(help="Public key of a log to watch; may be given several times.")],
+    audit_map: Annotated[
+        bool, typer.Option("--audit-map", help="Replay every leaf by the map's rule before cosigning; needs --log-url.")
+    ] = False,
+    log_url: Annotated[
+        list[str] | None,
+        typer.Option(help="Where the log is published (https://…/log); ORIGIN=URL for each, if there are several."),
+    ] = None,
     port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.", min=0, max=65535)] = 8118,
     bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Run the witness. What it cosigns is on disk before it answers; it never cosigns two histories of one log.
 
+    With --audit-map it also reads every entry of the log, and cosigns only if leaves, epochs and map hold together.
+
     Example: paraph witness serve --data ./w1 --port 8118 --log "localhost/log+0a1b2c3d+AX…"
     """
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s")
+    logging.getLogger("paraph.witness").setLevel(logging.INFO)
     try:
         logs = [note.Verifier.from_vkey(vkey) for vkey in log]
+        urls = _urls(logs, log_url or [], wanted=audit_map)
         signer, store = folder.open_folder(data)
+        auditors = {
+            one.name: folder.open_auditor(data, one, urls[one.name], signer.verifier.vkey, _now)
+            for one in logs
+            if audit_map
+        }
     except (WitnessError, TlogError) as error:
         fail(str(error))
     try:
@@ -73,13 +92,35 @@ def serve(
         fail(f"cannot listen on {bind}:{port}: {error.strerror or error}")
     url = f"http://{bind}:{listener.getsockname()[1]}"
     _write_address(data, url, signer.verifier.vkey)
-    err.print(f"[bold]paraph witness[/] {signer.name} at {url} watches {', '.join(item.name for item in logs)}")
-    _run(WitnessApplication(Witness(store, signer, logs, clock=lambda: int(time.time()))), listener)
+    does = "audits" if audit_map else "watches"
+    err.print(f"[bold]paraph witness[/] {signer.name} at {url} {does} {', '.join(item.name for item in logs)}")
+    _run(WitnessApplication(Witness(store, signer, logs, clock=_now), auditors), listener)
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def _urls(logs: list[note.Verifier], given: list[str], *, wanted: bool) -> dict[str, str]:
+    """URL of each log by its origin. Raises WitnessError where one is missing, twice there or a stranger's."""
+    if given and not wanted:
+        raise WitnessError("--log-url is of use with --audit-map only")
+    origins, found = {log.name for log in logs}, dict[str, str]()
+    for item in given:
+        origin, separator, url = item.partition("=")
+        if not separator or "://" in origin:
+            origin, url = (logs[0].name, item) if len(origins) == 1 else ("", item)
+        if origin not in origins or origin in found or not url.startswith(("http://", "https://")):
+            raise WitnessError(f"--log-url {item}: expected ORIGIN=https://…, once for each of {', '.join(origins)}")
+        found[origin] = url
+    if wanted and (missing := origins - found.keys()):
+        raise WitnessError(f"--audit-map needs to know where {', '.join(sorted(missing))} is published: --log-url")
+    return found
 
 
 @app.command()
 def show(data: DataFolder, as_json: AsJson = False) -> None:
-    """Show what the witness cosigned last of each log, and every log that contradicted itself.
+    """Show what the witness cosigned last of each log, and every log that contradicted itself or broke its rules.
 
     Example: paraph witness show --data ./w1
     """
@@ -88,17 +129,21 @@ def show(data: DataFolder, as_json: AsJson = False) -> None:
     except WitnessError as error:
         fail(str(error))
     with contextlib.closing(store):
-        cosigned, contradictions = store.all(), store.contradictions()
-    rows = [_row(item) for item in cosigned]
-    found = [_evidence(item) for item in contradictions]
+        rows = [_row(item) for item in store.all()]
+        found = [_evidence(item) for item in store.contradictions()]
+        faults = [_fault(item) for item in store.faults()]
     if as_json:
-        emit_json({"vkey": signer.verifier.vkey, "cosigned": rows, "contradictions": found})
+        emit_json({"vkey": signer.verifier.vkey, "cosigned": rows, "contradictions": found, "faults": faults})
         return
     out.print(signer.verifier.vkey, markup=False)
     emit_rows(rows, ("origin", "size", "root", "cosigned"), as_json=False, empty="Nothing cosigned yet.")
     for item in found:
         out.print(f"\n[bold red]{item['origin']} signed two trees of size {item['size']}[/]; both notes prove it:")
         out.print(f"{item['known']}\n{item['refused']}", markup=False)
+    for item in faults:
+        out.print(f"\n[bold red]{item['origin']} broke the rules of its leaves, epochs or map[/]:")
+        out.print(f"{item['reason']}\nIt signed this tree; `paraph log verify` shows the same:", markup=False)
+        out.print(item["note"], markup=False)
 
 
 def _row(item: Cosigned) -> dict[str, Any]:
@@ -109,6 +154,17 @@ def _row(item: Cosigned) -> dict[str, Any]:
 def _evidence(item: FoundContradiction) -> dict[str, Any]:
     notes = {"known": item.known.decode(), "refused": item.refused.decode()}
     return {"origin": item.origin, "size": item.size, "refused_at": _utc(item.time), **notes}
+
+
+def _fault(item: FoundFault) -> dict[str, Any]:
+    return {
+        "origin": item.origin,
+        "reason": item.reason,
+        "leaf_index": item.leaf_index,
+        "leaf": item.leaf.hex(),
+        "refused_at": _utc(item.time),
+        "note": item.note.decode(),
+    }
 
 
 def _utc(seconds: int) -> str:

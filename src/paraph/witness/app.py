@@ -2,11 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 from paraph.tlog.witness import MAX_REQUEST, TEXT_TYPE, MalformedRequest, Refused
+from paraph.witness.auditor import MapAuditor
 from paraph.witness.service import Witness
 
 T = TypeVar("T")
@@ -28,8 +29,10 @@ class Answer(NamedTuple):
 class WitnessApplication:
     """Serves one witness; requests are worked on one after the other, in a thread of their own."""
 
-    def __init__(self, witness: Witness) -> None:
+    def __init__(self, witness: Witness, auditors: Mapping[str, MapAuditor] = {}) -> None:
+        """`auditors` are asked before anything is cosigned, by the origin of their logs: all logs, or none."""
         self._witness = witness
+        self._auditors = auditors
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="witness")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +45,11 @@ class WitnessApplication:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] == "lifespan.startup":
+            for auditor in self._auditors.values():
+                auditor.start()
             await send({"type": "lifespan.startup.complete"})
+        for auditor in self._auditors.values():
+            await asyncio.to_thread(auditor.close)
         await self._in_order(self._witness.close)
         self._thread.shutdown()
         await send({"type": f"{message['type']}.complete"})
@@ -63,7 +70,10 @@ class WitnessApplication:
     async def _add_checkpoint(self, receive: Receive) -> Answer:
         try:
             body = await _read(receive)
-            cosignature = await self._in_order(lambda: self._witness.add_checkpoint(body))
+            submission = await self._in_order(lambda: self._witness.read(body))
+            if self._auditors:
+                await self._auditors[submission.origin].require(submission)
+            cosignature = await self._in_order(lambda: self._witness.cosign(submission))
         except Refused as error:
             return Answer(error.status, error.content_type, error.body)
         return Answer(200, TEXT_TYPE, cosignature)

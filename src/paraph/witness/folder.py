@@ -1,12 +1,20 @@
-"""A witness's folder: `witness.key` (its private key) and `witness.db` (what it cosigned), made together, once."""
+"""A witness's folder: `witness.key` (its private key) and `witness.db` (what it cosigned), made together, once.
+
+A map auditor has a `map-<log>.db` for each log besides: what it followed, which it makes again if it is lost.
+"""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+from paraph.tlog import note
 from paraph.tlog.cosignature import CosignatureSigner
 from paraph.tlog.errors import TlogError
+from paraph.witness.audit_store import AuditStore
+from paraph.witness.auditor import MapAuditor
 from paraph.witness.errors import WitnessError
-from paraph.witness.store import WitnessStore
+from paraph.witness.source import HttpSource
+from paraph.witness.store import WitnessStore, origin_hash
 
 KEY, STATE = "witness.key", "witness.db"
 
@@ -32,6 +40,13 @@ def open_folder(folder: Path) -> tuple[CosignatureSigner, WitnessStore]:
     except ValueError as error:
         raise WitnessError(f"{folder / KEY} is not a witness's key: {error}") from error
     return signer, WitnessStore(folder / STATE, signer.verifier.vkey)
+
+
+def open_auditor(folder: Path, log: note.Verifier, url: str, vkey: str, clock: Callable[[], int]) -> MapAuditor:
+    """The map auditor of a log that is published at `url`; `vkey` is the witness's. Raises WitnessError."""
+    faults = WitnessStore(folder / STATE, vkey)  # its own connection: audits have a thread of their own
+    store = AuditStore(folder / f"map-{origin_hash(log.name)[:16]}.db")
+    return MapAuditor(store, HttpSource(url), faults.keep_fault, clock=clock)
 
 
 def _write_key(path: Path, signer: CosignatureSigner) -> None:

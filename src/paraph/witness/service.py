@@ -1,6 +1,7 @@
 """What a witness does: check a submission against what it knows, persist, cosign."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 from paraph.tlog import note, witness
 from paraph.tlog.cosignature import CosignatureSigner
@@ -25,20 +26,27 @@ class Witness:
 
         Raises `tlog.witness.Refused` with the protocol's status. Anything else: nothing was cosigned for the caller.
         """
+        return self.cosign(self.read(body))
+
+    def read(self, body: bytes) -> Submission:
+        """A request whose tree goes on from the one cosigned last, as of now. Raises Refused; signs nothing."""
         submission = witness.open_request(body, self._logs)
+        with self._keeping(submission):
+            _check(submission, self._store.newest(submission.origin))
+        return submission
+
+    def cosign(self, submission: Submission) -> bytes:
+        """Cosign what `read` gave, if it still goes on from the tree cosigned last; durable. Raises Refused."""
         answer: list[note.Signature] = []
 
         def decide(known: Cosigned | None) -> Cosigned:
-            witness.check(submission, None if known is None else known.checkpoint)
+            _check(submission, known)
             now = self._clock()
             answer.append(self._signer.cosign(submission.checkpoint.text, now))
             return Cosigned(submission.checkpoint, now, submission.note(*answer))
 
-        try:
+        with self._keeping(submission):
             self._store.advance(submission.origin, decide)
-        except Contradiction:
-            self._keep(submission)
-            raise
         return answer[0].line.encode()
 
     def checkpoint(self, origin_hash: str) -> bytes | None:
@@ -50,11 +58,19 @@ class Witness:
         """Close the state."""
         self._store.close()
 
-    def _keep(self, submission: Submission) -> None:
-        known = self._store.newest(submission.origin)
-        if known is not None:
-            self._store.keep_contradiction(
-                FoundContradiction(
-                    submission.origin, submission.checkpoint.size, self._clock(), known.note, submission.note()
-                )
-            )
+    @contextlib.contextmanager
+    def _keeping(self, submission: Submission) -> Iterator[None]:
+        """Keep both notes of a log that contradicts itself."""
+        try:
+            yield
+        except Contradiction:
+            known = self._store.newest(submission.origin)
+            if known is not None:
+                size, now = submission.checkpoint.size, self._clock()
+                found = FoundContradiction(submission.origin, size, now, known.note, submission.note())
+                self._store.keep_contradiction(found)
+            raise
+
+
+def _check(submission: Submission, known: Cosigned | None) -> None:
+    witness.check(submission, None if known is None else known.checkpoint)

@@ -26,6 +26,20 @@ CREATE TABLE contradiction (
     PRIMARY KEY (origin, size)
 ) STRICT;
 """
+# Made at each opening where they are missing: a witness made by an older version has none yet. The tables above are
+# made once, since a witness without them has lost its memory.
+_LATER = """
+CREATE TABLE IF NOT EXISTS fault (
+    origin TEXT NOT NULL, leaf_index INTEGER NOT NULL, leaf BLOB NOT NULL, time INTEGER NOT NULL, reason TEXT NOT NULL,
+    note BLOB NOT NULL, PRIMARY KEY (origin, leaf_index, leaf)
+) STRICT;
+CREATE TABLE IF NOT EXISTS endorsed (
+    origin TEXT NOT NULL, predecessor BLOB NOT NULL, text BLOB NOT NULL, time INTEGER NOT NULL,
+    PRIMARY KEY (origin, predecessor)
+) STRICT;
+"""
+MOST_FAULTS = 64
+"""Faults that are kept of a log; it could sign any number of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,18 @@ class FoundContradiction:
     time: int
     known: bytes
     refused: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFault:
+    """A leaf that breaks the rules of leaves, epochs or the map, and a tree that the log signed over it."""
+
+    origin: str
+    leaf_index: int
+    leaf: bytes
+    time: int
+    reason: str
+    note: bytes
 
 
 class WitnessStore:
@@ -87,6 +113,7 @@ class WitnessStore:
         owner = self._connection.execute("SELECT vkey FROM witness").fetchone()
         if owner != (vkey,):
             raise WitnessError(f"{path} is the state of another witness than {vkey}")
+        self._connection.executescript(_LATER)
 
     def advance(self, origin: str, decide: Callable[[Cosigned | None], Cosigned]) -> Cosigned:
         """Replace the newest checkpoint of a log by what `decide` makes of it; durable when this returns.
@@ -122,6 +149,20 @@ class WitnessStore:
         """Every proof that was kept."""
         rows = self._connection.execute("SELECT origin, size, time, known, refused FROM contradiction ORDER BY 1, 2")
         return [FoundContradiction(*row) for row in rows]
+
+    def keep_fault(self, found: FoundFault) -> None:
+        """Keep a fault that a map auditor found, durably; the first of each leaf, and MOST_FAULTS of a log."""
+        row = (found.origin, found.leaf_index, found.leaf, found.time, found.reason, found.note)
+        self._connection.execute(
+            "INSERT OR IGNORE INTO fault SELECT ?, ?, ?, ?, ?, ?"
+            " WHERE (SELECT count(*) FROM fault WHERE origin = ?) < ?",
+            (*row, found.origin, MOST_FAULTS),
+        )
+
+    def faults(self) -> list[FoundFault]:
+        """Every fault that was kept."""
+        rows = self._connection.execute("SELECT origin, leaf_index, leaf, time, reason, note FROM fault ORDER BY 1, 2")
+        return [FoundFault(*row) for row in rows]
 
     def close(self) -> None:
         """Close the database."""
