@@ -20,7 +20,7 @@ class LogTiles:
 
     async def inclusion(self, index: int, size: int) -> list[bytes]:
         """The inclusion proof of a leaf in the tree of `size`. Raises TlogError, SdkError."""
-        tiles = await self._fetch(tiling.tiles_for_inclusion(index, size))
+        tiles = await self.fetch(tiling.tiles_for_inclusion(index, size))
         return tiling.inclusion_proof_from_tiles(index, size, tiles)
 
     async def beginning(self, old_size: int, size: int, root: bytes) -> tuple[bytes, list[bytes]]:
@@ -31,7 +31,7 @@ class LogTiles:
         if old_size == 0:
             return EMPTY_ROOT, []
         old_nodes = [tiling.tile_of(node, size) for node in range_nodes(Range(0, old_size))]
-        tiles = await self._fetch({*tiling.tiles_for_consistency(old_size, size), *old_nodes})
+        tiles = await self.fetch({*tiling.tiles_for_consistency(old_size, size), *old_nodes})
         proof = tiling.consistency_proof_from_tiles(old_size, size, tiles)
         begins_with = range_root(Range(0, old_size), TileReader(size, tiles))
         verify_consistency(old_size, size, begins_with, root, proof)
@@ -43,7 +43,7 @@ class LogTiles:
             raise LogError("the log is empty")
         index = size - 1
         bundle = Tile(ENTRIES, index // 256, index % 256 + 1)
-        tiles = await self._fetch([bundle, *tiling.tiles_for_inclusion(index, size)])
+        tiles = await self.fetch([bundle, *tiling.tiles_for_inclusion(index, size)])
         hashes = tiling.inclusion_proof_from_tiles(index, size, tiles)
         leaf = tiling.parse_entries(tiles[bundle], bundle.width)[-1]
         return TreeProof(proofs.Proof(index, tuple(hashes), signed).encode(), leaf)
@@ -53,7 +53,8 @@ class LogTiles:
         proof = proofs.parse(known.bundle)
         return TreeProof(proofs.Proof(proof.index, proof.hashes, signed).encode(), known.epoch_leaf)
 
-    async def _fetch(self, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
+    async def fetch(self, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
+        """These tiles and bundles, each as wide as asked for. Raises SdkError, TlogError."""
         tiles = list(dict.fromkeys(wanted))
         return dict(zip(tiles, await asyncio.gather(*map(self._tile, tiles)), strict=True))
 
