@@ -71,6 +71,10 @@ bench: $(READY) ## what a message costs, beside a bare server in the same run
 soak: $(READY) ## kill -9 under load, 50 times on each database
 	@PARAPH_KILLS=50 $(BIN)/pytest -q tests/server/test_durability.py --timeout 1800 $(ARGS)
 
+.PHONY: faults
+faults: $(READY) ## let 200 of all durable steps of the log fail, each in its way
+	@PARAPH_FAULTS=$${PARAPH_FAULTS:-200} $(BIN)/pytest -q tests/server/ledger/test_faults.py --timeout 1800 $(ARGS)
+
 .PHONY: fmt
 fmt: $(READY) ## format the code and apply the safe fixes
 	@$(BIN)/ruff check --fix-only .

@@ -2,11 +2,14 @@
 
 Each is written beside its place, synced, renamed, and its directory synced. The temporary name is always the same
 (`<name>.new`), so the repetition after a crash overwrites what was left behind. A tile never changes its bytes.
+
+Partial tiles go once their place is full: those of each batch when it is published, and whatever a power cut brought
+back when a process takes over the log (`leftovers`).
 """
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from paraph.server.ledger.errors import LogStopped
@@ -14,6 +17,8 @@ from paraph.tlog.merkle import HASH_SIZE
 from paraph.tlog.tiles import TILE_WIDTH, Tile, new_tiles, parse_tile
 
 CHECKPOINT = "checkpoint"
+_PARTIAL = ".p"
+_NEW = ".new"
 
 
 class LogFolder:
@@ -73,10 +78,34 @@ class LogFolder:
     def prune(self, tiles: Iterable[Tile]) -> None:
         """Drop the partial tiles of places that are full now (C2SP tlog-tiles, "Partial Tiles")."""
         for tile in tiles:
-            directory = self.root / f"{tile.path}.p"
+            directory = self.root / f"{tile.path}{_PARTIAL}"
             if tile.is_full and directory.is_dir():
-                shutil.rmtree(directory)
-                self._durable.discard(directory)
+                self._drop(directory)
+
+    def leftovers(self) -> Iterator[Path]:
+        """Folders of partial tiles that a full one replaced, at every level, and files that were never renamed.
+
+        Only what the process that writes the log may see: to anybody else, a file may be about to be renamed.
+        """
+        for place, folders, names in os.walk(self.root):
+            here, files = Path(place), set(names)
+            replaced = [name for name in folders if name.endswith(_PARTIAL) and name.removesuffix(_PARTIAL) in files]
+            folders[:] = [name for name in folders if name not in replaced]
+            yield from (here / name for name in [*replaced, *(name for name in names if name.endswith(_NEW))])
+
+    def collect(self) -> int:
+        """Drop all leftovers; returns how many there were."""
+        found = list(self.leftovers())
+        for path in found:
+            if path.is_dir():
+                self._drop(path)
+            else:
+                path.unlink()
+        return len(found)
+
+    def _drop(self, directory: Path) -> None:
+        shutil.rmtree(directory)
+        self._durable.discard(directory)
 
     def _ensure(self, directory: Path) -> None:
         """Make a directory and know, for this process's lifetime, that it survives a power cut."""
@@ -99,7 +128,7 @@ def write_secret(path: Path, text: str) -> None:
 
 
 def _beside(place: Path) -> Path:
-    return place.with_name(f"{place.name}.new")
+    return place.with_name(f"{place.name}{_NEW}")
 
 
 def _holds(place: Path, data: bytes) -> bool:
@@ -114,10 +143,13 @@ def _holds(place: Path, data: bytes) -> bool:
 
 def _write_synced(path: Path, data: bytes, mode: int = 0o644) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(handle, left) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _sync_directory(directory: Path) -> None:
