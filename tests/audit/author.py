@@ -144,6 +144,7 @@ def usual() -> Author:
     author.close(START + 30_000)
     author.grant(2, START + 2 * DAY_MS, OTHER_CLUB)
     author.share(2, START + 2 * DAY_MS + 1, "session two", OTHER_CLUB)
+    author.close(START + 2 * DAY_MS + 30_000)
     author.access(1, START + 3 * DAY_MS, ["$two", "$three"])
     author.close(START + 3 * DAY_MS + 30_000)
     author.access(1, START + 9 * DAY_MS)

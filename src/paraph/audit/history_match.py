@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from paraph.audit.history_report import Fault, Problem, moment, week_name
 from paraph.audit.opened import Content, OpenedEntry, granted
-from paraph.protocol.entry import access_label
 from paraph.protocol.map_key import private_map_key
 
 
@@ -56,9 +55,7 @@ class Match:
 
     def _take(self, number: int, opened: OpenedEntry) -> None:
         """Let a record open its leaf, if there is one left that it opens."""
-        label_key = self._keys.get(opened.grant_id)
-        right = None if label_key is None else (opened.right_week, access_label(label_key, opened.right_week))
-        if (opened.week, opened.label) != right:
+        if not opened.is_in_place(self._keys.get(opened.grant_id)):
             self._misplaced.add(number)
             return
         key = private_map_key(opened.week, opened.label)

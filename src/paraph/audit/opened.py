@@ -19,6 +19,7 @@ from paraph.protocol.entry import (
     LABEL_LENGTH,
     MAX_WEEK,
     OPENING_LENGTH,
+    access_label,
     check_entry,
     commitment,
     private_leaf,
@@ -72,6 +73,12 @@ class OpenedEntry:
     def right_week(self) -> int:
         """The week of the entry's time."""
         return week_of(self.ts)
+
+    def is_in_place(self, label_key: bytes | None) -> bool:
+        """Whether week and label are those of the entry's time under the account's or its grant's key (§4)."""
+        if label_key is None or self.week != self.right_week:
+            return False
+        return self.label == access_label(label_key, self.week)
 
     @cached_property
     def leaf(self) -> bytes:

@@ -12,11 +12,11 @@ from paraph.sdk.driver import Driver
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.cross_signing import IdentitySeeds
 from paraph.sdk.errors import MatrixError, SdkError
-from paraph.sdk.grants import GrantState
 from paraph.sdk.keystore import MemoryStore, Records, Store
 from paraph.sdk.messaging import Messenger
 from paraph.sdk.partners import PartnerInfo, Trust
 from paraph.sdk.receipts import LedgerEntry
+from paraph.sdk.standing import GrantState
 from paraph.sdk.transport import CLIENT, Json, Transport
 
 SESSION = "session"
