@@ -163,6 +163,8 @@ class Platform:
         path = request.url.path
         if path.startswith(("/log/", "/_paraph/v1/log/")):
             return self.log(request)
+        if path == "/_paraph/v1/entries":
+            return httpx.Response(200, json=self.page(int(request.url.params["from"])))
         body = json.loads(request.content) if request.content else {}
         for pattern, handler in self._routes():
             match = re.fullmatch(f"{request.method} {pattern}", f"{request.method} {path}")
@@ -194,8 +196,12 @@ class Platform:
             (f"{paraph}/grants/(.*)/key-shares/(.*)", self._share),
             (f"{paraph}/grants/.*/amendments", self._amend),
             (f"{paraph}/grants", self._grants),
-            (f"{paraph}/entries", lambda _b: {"entries": self.entries, "next": None}),
         ]
+
+    def page(self, start: int) -> dict[str, Any]:
+        """The person's entries from `start` on."""
+        shown = [rendered for rendered in self.entries if rendered["seq"] >= start]
+        return {"entries": shown, "next": shown[-1]["seq"] + 1 if shown else start}
 
     def _platform(self) -> dict[str, Any]:
         log = {"origin": KEY.name, "vkey": KEY.verifier.vkey, "policy": self.policy}

@@ -5,6 +5,7 @@ from paraph.sdk.errors import (
     ConsentRefusedError,
     DecryptionError,
     ForkDetectedError,
+    HiddenRecordsError,
     IdentityChangedError,
     LogError,
     MatrixError,
@@ -20,7 +21,6 @@ from paraph.sdk.errors import (
     TrustError,
     WrongKeyError,
 )
-from paraph.sdk.grants import GrantState
 from paraph.sdk.keystore import MemoryStore, SqliteStore, Store
 from paraph.sdk.messaging import SyncUpdate
 from paraph.sdk.partner import GrantedRoom, KeyNews, Page, Partner
@@ -28,6 +28,7 @@ from paraph.sdk.partners import PartnerInfo, Trust
 from paraph.sdk.person import Person, Secrets
 from paraph.sdk.receipts import LedgerEntry
 from paraph.sdk.rooms import Message, Room
+from paraph.sdk.standing import GrantState
 from paraph.sdk.transport import Transport
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "GrantState",
     "GrantTerms",
     "GrantedRoom",
+    "HiddenRecordsError",
     "IdentityChangedError",
     "KeyNews",
     "LedgerEntry",

@@ -19,11 +19,12 @@ from paraph.sdk.driver import Driver
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import GrantView, PartnerAccess, Peer
 from paraph.sdk.errors import ConsentRefusedError, NotEnrolledError, SdkError, TransportError, TrustError
-from paraph.sdk.grants import LOG_KEY, Grants, GrantState
+from paraph.sdk.grants import LOG_KEY, Grants
 from paraph.sdk.keystore import Records
 from paraph.sdk.logview import INTEGRATION_MS, LogView, read_policy
 from paraph.sdk.partners import PartnerInfo, Partners, Trust
 from paraph.sdk.receipts import LedgerEntry
+from paraph.sdk.standing import GrantState, agreement_for
 from paraph.sdk.transport import PARAPH, Transport, path
 
 log = logging.getLogger(__name__)
@@ -143,9 +144,12 @@ class Consent:
         async with self._viewing:
             now = self._now()
             most = VIEW_RETRY_MS if self._view is None else VIEW_REFRESH_MS
-            if self._viewed_at is None or not 0 <= now - self._viewed_at < most:
+            if self._viewed_at is None or not 0 <= now - self._viewed_at < most or self._is_over(now):
                 await self._refresh_view(now)
             return self._version, self._view
+
+    def _is_over(self, now: int) -> bool:
+        return self._view is not None and not self._view.is_fresh(now, VIEW_REFRESH_MS)
 
     def forget_view(self) -> None:
         """The next message needs a new view."""
@@ -216,25 +220,17 @@ class Consent:
         """Make a grant; see `Person.grant`."""
         if not self.enrolled:
             raise NotEnrolledError("this device has to enrol before it can grant anything")
-        grants, partners, log_view = await self._parts()
-        await log_view.refresh()
-        info = await partners.get(slug)
-        partners.pin(info)
-        agreement = info.in_force(log_view.time)
-        if agreement is None:
-            raise TrustError(f"partner {slug} has no agreement in force")
-        await partners.prove_agreement(info, agreement)
-        await partners.live_devices(info, log_view.time)
-        document, text = grants.unsigned(self._terms(terms), info, agreement)
+        grants, _, log_view = await self._parts()
+        partner = await grants.proven_partner(slug)
+        document, text = grants.unsigned(self._terms(terms), partner.info, agreement_for(partner, log_view.time))
         if agree is not None and not agree(text):
             raise ConsentRefusedError("the person did not agree")
         signed = self._engine.account.signed(document)
         answer = await self._transport.json("POST", f"{PARAPH}/grants", {"grant": signed})
-        entry = await grants.confirm(answer.get("entry"))
+        grant = parse(Grant, signed)
+        entry = await grants.confirm(answer.get("entry"), since=grant.from_)
         if entry.kind != "grant" or entry.body.get("grant") != signed:
             raise TrustError("the platform recorded another grant than the one signed")
-        grant = parse(Grant, signed)
-        grants.note_logged(grant)
         self.forget_view()
         await self.fresh_view()
         return GrantState(grant, signed, entry.body["chain"], (), revoked=False, ended=False, live=True)
@@ -255,11 +251,13 @@ class Consent:
     async def revoke(self, grant_id: str, reason: str | None) -> LedgerEntry:
         """End a grant for good."""
         grants, _, _ = await self._parts()
+        grants.give_up(grant_id)
         self.forget_view()
+        since = next((s.grant.from_ for s in (await grants.states())[1] if s.grant.grant_id == grant_id), 0)
         body = {} if reason is None else {"reason": reason}
         url = path(PARAPH + "/grants/{}/revoke", grant_id)
         answer = await self._transport.json("POST", url, body, idempotent=True)
-        return await self._confirmed(grants, answer, "revoke", grant_id)
+        return await self._confirmed(grants, answer, "revoke", grant_id, since)
 
     async def pause(self, grant_id: str) -> str:
         """Suspend a grant; returns the pause id."""
@@ -285,10 +283,12 @@ class Consent:
         }
         body = {"amendment": self._engine.account.signed(amendment)}
         answer = await self._transport.json("POST", path(PARAPH + "/grants/{}/amendments", grant_id), body)
-        return await self._confirmed(grants, answer, "amend", grant_id)
+        return await self._confirmed(grants, answer, "amend", grant_id, state.grant.from_)
 
-    async def _confirmed(self, grants: Grants, answer: dict[str, Any], kind: str, grant_id: str) -> LedgerEntry:
-        entry = await grants.confirm(answer.get("entry"))
+    async def _confirmed(
+        self, grants: Grants, answer: dict[str, Any], kind: str, grant_id: str, since: int
+    ) -> LedgerEntry:
+        entry = await grants.confirm(answer.get("entry"), since=since)
         document = entry.body.get("revocation" if kind == "revoke" else "amendment")
         if entry.kind != kind or not isinstance(document, dict) or document.get("grant_id") != grant_id:
             raise TrustError(f"the platform recorded something else than this {kind}")
@@ -338,7 +338,7 @@ class Consent:
             trust = await self.trust()
             server_name = self._engine.user_id.partition(":")[2]
             log_view = LogView(self._transport, self._records, trust.log_vkey, trust.policy, self._now)
-            partners = Partners(self._transport, self._records, log_view, trust, server_name)
+            partners = Partners(self._transport, self._records, trust, server_name)
             grants = Grants(self._transport, self._records, log_view, partners, self._engine)
             if trust.policy is None:
                 return grants, partners, log_view  # the platform may get witnesses yet: then their policy is pinned

@@ -82,6 +82,10 @@ class LogError(TrustError):
     """The transparency log cannot be relied upon at this moment (stale, unreachable or without the record)."""
 
 
+class HiddenRecordsError(LogError):
+    """The log has records about this account that the platform does not show; they may end or narrow a grant."""
+
+
 class ForkDetectedError(LogError):
     """The log showed two histories that do not extend one another. Sharing with partners has stopped for good."""
 

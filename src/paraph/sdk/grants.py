@@ -1,62 +1,44 @@
 """A person's grants as her device sees them: making one, and the verified view that decides who gets keys.
 
-The view is fail-closed: a partner is in it only after its grant, its agreement and its device have been verified and
-proven to be in a log whose newest epoch is young; whatever fails leaves that partner out, and a log that cannot be
-relied upon leaves all of them out.
+The view is fail-closed: whatever fails leaves that partner out, and a log that cannot be relied upon leaves all of them
+out. What a view costs is in docs/adr/0012-no-record-no-key.md.
 """
 
+import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from paraph.protocol.agreement import Agreement
 from paraph.protocol.consent import TEMPLATE, render, text_hash
 from paraph.protocol.documents import parse
 from paraph.protocol.enrolment import key_hash
-from paraph.protocol.entry import grant_key
+from paraph.protocol.entry import grant_key, week_of
 from paraph.protocol.errors import ProtocolError
-from paraph.protocol.grant import Amendment, Grant, verify_amendment, verify_grant
-from paraph.protocol.scope import Scope, check_within, effective_scope
-from paraph.protocol.signing import document_hash
+from paraph.protocol.grant import Grant
+from paraph.protocol.limits import DAY_MS, MERGE_DELAY_MS
+from paraph.protocol.scope import check_within
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import GrantView, PartnerAccess
-from paraph.sdk.errors import (
-    LogError,
-    NotEnrolledError,
-    SdkError,
-    TransportError,
-    TrustError,
-)
+from paraph.sdk.errors import HiddenRecordsError, LogError, NotEnrolledError, SdkError, TransportError
 from paraph.sdk.keystore import Records
-from paraph.sdk.logview import INTEGRATION_MS, LogView
-from paraph.sdk.partners import PartnerInfo, Partners
+from paraph.sdk.ledger import Account, OwnLedger
+from paraph.sdk.logview import INTEGRATION_MS, MAX_AGE, LogView
+from paraph.sdk.partners import PartnerInfo, Partners, ProvenPartner, proven
 from paraph.sdk.receipts import LedgerEntry, read_entry, read_own_entry
+from paraph.sdk.standing import GrantState, Holder, Standing, read_state
+from paraph.sdk.statements import Statements
 from paraph.sdk.transport import PARAPH, Transport
 
 log = logging.getLogger(__name__)
 
 LOG_KEY = "log-key"
-LOGGED = "grant-logged"
-READ = "read"
-
-
-@dataclass(frozen=True, slots=True)
-class GrantState:
-    """One grant with what has become of it. `amendments` are the documents in the platform's order."""
-
-    grant: Grant
-    document: dict[str, Any]
-    chain: dict[str, Any]
-    amendments: tuple[dict[str, Any], ...]
-    revoked: bool
-    ended: bool
-    live: bool
-
-    @property
-    def tip(self) -> str:
-        """The hash that the next amendment names as `previous`."""
-        return document_hash(self.amendments[-1]) if self.amendments else self.grant.hash
+GIVEN_UP = "grant-given-up"
+TREES = 3
+"""Trees that a view is begun under, when the platform gives up the map of one before it is asked."""
+EARLY_MS = DAY_MS
+"""How far the clocks of a person's devices and the platform may be apart, where a week is named by one of them."""
 
 
 class Grants:
@@ -70,6 +52,7 @@ class Grants:
         self._log = log_view
         self._partners = partners
         self._engine = engine
+        self._ledger = OwnLedger(transport, records)
 
     @property
     def log_key(self) -> bytes:
@@ -96,7 +79,7 @@ class Grants:
         states = []
         for listed in answer.get("grants", []):
             try:
-                states.append(self._state(listed))
+                states.append(read_state(listed, person=self._engine.user_id, master_key=self.master_key))
             except (ProtocolError, KeyError, TypeError) as error:
                 log.warning("a grant does not check and is left out: %s", error)
         return version, states
@@ -104,26 +87,47 @@ class Grants:
     async def view(self, now: int) -> tuple[int, GrantView | None]:
         """The platform's version of the grants, and the verified view, or None when the log is not to be relied on."""
         version, states = await self.states()
-        active = [s for s in states if s.live and not s.revoked and not s.ended]
+        active = [s for s in states if s.live and not (s.revoked or s.ended or self._gave_up(s.grant.grant_id))]
         if not active:
             return version, GrantView(version, now)
         try:
-            await self._log.refresh()
+            standing, quorum = await self._standing(active)
         except SdkError as error:
             log.warning("no partner gets keys: %s", error)
             return version, None
         # A clock that runs behind the witnesses' must not let a grant outlive its `until`.
-        behind = self._log.time - now
-        found = [await self._access_or_none(state, now, behind) for state in active]
-        return version, GrantView(version, now, tuple(a for a in found if a is not None))
+        behind = max(0, self._log.time - now)
+        found = [self._access_or_none(standing, state, now, behind) for state in active]
+        expires = 1000 * (quorum + MAX_AGE) - behind
+        return version, GrantView(version, now, tuple(a for a in found if a is not None), expires)
 
-    async def confirm(self, rendered: Any) -> LedgerEntry:
-        """Check an entry the platform answered with, and that it is in the log. Raises ReceiptError, LogError."""
+    async def proven_partner(self, slug: str) -> ProvenPartner:
+        """The partner, with all that the log has about it. Raises LogError, TrustError, IdentityChangedError."""
+        await self._log.refresh()
+        info = await self._partners.get(slug)
+        found = proven(info, await self._log.statements([info.map_key]))
+        self._partners.pin(info)
+        return found
+
+    async def confirm(self, rendered: Any, *, since: int = 0) -> LedgerEntry:
+        """Check an entry the platform answered with, and that it is in the log under its own time.
+
+        An entry before `since` (ms), or after the epoch that has it, would lie in a week where nobody looks for it.
+        Raises ReceiptError, LogError.
+        """
         key = self._records.get(LOG_KEY, "self", bytes)
         # A device that never enrolled may end a grant too; it cannot check the label then.
         entry = read_entry(rendered) if key is None else read_own_entry(rendered, key)
         await self._log.prove(entry.leaf, wait_ms=INTEGRATION_MS)
+        seen = self._log.seen
+        if seen is None or entry.ts > seen.time + MERGE_DELAY_MS or week_of(entry.ts) < self._week_before(since):
+            raise LogError("the entry is recorded under another time than now")
         return entry
+
+    def give_up(self, grant_id: str) -> None:
+        """This device shares nothing more under the grant, whatever the platform says of it."""
+        with self._records.step():
+            self._records.put(GIVEN_UP, grant_id, True)
 
     async def entries(self) -> list[LedgerEntry]:
         """All ledger entries of the person, oldest first, each under its right label. Raises ReceiptError."""
@@ -137,11 +141,6 @@ class Grants:
             if not page or answer.get("next") in (None, start):
                 return found
             start = answer["next"]
-
-    def note_logged(self, grant: Grant) -> None:
-        """Remember that the grant's entry was proven to be in the log."""
-        with self._records.step():
-            self._records.put(LOGGED, grant.grant_id, grant.hash)
 
     def unsigned(self, terms: Mapping[str, Any], info: PartnerInfo, agreement: Agreement) -> tuple[dict[str, Any], str]:
         """A grant ready to be signed by this device, and the text the person is to be shown for it.
@@ -165,56 +164,79 @@ class Grants:
         check_within(parse(Grant, document), agreement)
         return document, text
 
-    def _state(self, listed: dict[str, Any]) -> GrantState:
-        grant = verify_grant(listed["grant"], listed["chain"], master_key=self.master_key)
-        if grant.person != self._engine.user_id:
-            raise ProtocolError("the grant is another person's")
-        amendments = tuple(_amendment(item, grant, self.master_key) for item in listed["amendments"])
-        revoked, ended = listed["revocation"] is not None, listed["ended"] is not None
-        live = listed["live"] is True
-        return GrantState(grant, listed["grant"], listed["chain"], amendments, revoked, ended, live)
+    async def _standing(self, active: Sequence[GrantState]) -> tuple[Standing, int]:
+        """What the log has about this account and these grants' partners, and when a quorum cosigned that (seconds).
 
-    async def _access_or_none(self, state: GrantState, now: int, behind: int) -> PartnerAccess | None:
+        First the tree, then the lists, then the map of that tree: so whatever is in it was recorded before the lists
+        were made. Raises SdkError.
+        """
+        slugs = sorted({state.grant.partner for state in active})
+        for _ in range(TREES):
+            tree = await self._log.refresh()
+            _, *found = await asyncio.gather(self._ledger.fetch(self.log_key), *map(self._partner_or_none, slugs))
+            infos = [info for info in found if info is not None]
+            weeks = self._ledger.keys(self.log_key, min(map(self._began, active)) - EARLY_MS, self._log.time)
+            statements = await self._log.statements([*weeks.values(), *(info.map_key for info in infos)])
+            if statements.tree.size == tree.size:
+                account = await self._account(weeks, statements)
+                holder = Holder(self.master_key, self.log_key)
+                return Standing(holder, account, self._proven(infos, statements)), tree.cosigned.time
+        raise LogError("the platform keeps the map of its newest tree for too short a time")
+
+    async def _account(self, weeks: Mapping[int, bytes], statements: Statements) -> Account:
+        """The account under this tree, with the enrolments of the weeks before."""
         try:
-            return await self._access(state, now + behind, behind)
+            account = self._ledger.check(weeks, statements)
+        except HiddenRecordsError as error:
+            # Perhaps an entry was left out when this device asked before: it asks for all of them, once.
+            log.warning("%s; all entries are fetched again", error)
+            await self._ledger.fetch(self.log_key, again=True)
+            account = self._ledger.check(weeks, statements)
+        before = [entry.leaf for entry, _ in account.of("device") if entry.leaf not in account.logged]
+        found = {leaf for leaf in before if await self._is_logged(leaf)}
+        return replace(account, logged=account.logged | found)
+
+    async def _is_logged(self, leaf: bytes) -> bool:
+        try:
+            await self._log.prove_hash(leaf)
+        except LogError as error:
+            log.warning("an enrolment is not proven: %s", error)
+            return False
+        return True
+
+    def _proven(self, infos: Sequence[PartnerInfo], statements: Statements) -> dict[str, ProvenPartner]:
+        found = {}
+        for info in infos:
+            try:
+                partner = proven(info, statements)
+                self._partners.pin(info)
+            except SdkError as error:
+                log.warning("partner %s gets no keys: %s", info.slug, error)
+            else:
+                found[info.slug] = partner
+        return found
+
+    async def _partner_or_none(self, slug: str) -> PartnerInfo | None:
+        try:
+            return await self._partners.get(slug)
+        except SdkError as error:
+            log.warning("partner %s gets no keys: %s", slug, error)
+            return None
+
+    def _began(self, state: GrantState) -> int:
+        """The earliest time (ms) at which something could have ended or narrowed the grant."""
+        entry = self._ledger.grant_entry(state.document)
+        return state.grant.from_ if entry is None else min(state.grant.from_, entry.ts)
+
+    def _week_before(self, since: int) -> int:
+        return week_of(max(since - EARLY_MS, 0))
+
+    def _access_or_none(self, standing: Standing, state: GrantState, now: int, behind: int) -> PartnerAccess | None:
+        try:
+            return standing.access(state, now + behind, behind)
         except (SdkError, ProtocolError) as error:
             log.warning("partner %s gets no keys: %s", state.grant.partner, error)
             return None
 
-    async def _access(self, state: GrantState, at: int, behind: int) -> PartnerAccess | None:
-        grant = state.grant
-        info = await self._partners.get(grant.partner)
-        self._partners.pin(info)
-        scope = await self._scope(state, info, at)
-        if scope is None or READ not in scope.verbs:
-            return None
-        await self._prove_grant(grant, state.document)
-        devices = await self._partners.live_devices(info, at)
-        until = scope.until - behind
-        return PartnerAccess(grant.grant_id, info.user_id, scope.rooms, until, devices, scope.excluded)
-
-    async def _scope(self, state: GrantState, info: PartnerInfo, at: int) -> Scope | None:
-        own, current = info.agreement(state.grant.agreement.hash), info.in_force(at)
-        if own is None:
-            raise TrustError("the platform does not show the agreement that the grant names")
-        for agreement in {own.hash: own} | ({} if current is None else {current.hash: current}):
-            await self._log.prove(info.leaves[agreement])
-        amendments = [parse(Amendment, document) for document in state.amendments]
-        ended = state.ended or own.hash in info.ended
-        return effective_scope(state.grant, amendments, own, current, at=at, revoked=state.revoked, ended=ended)
-
-    async def _prove_grant(self, grant: Grant, document: Mapping[str, Any]) -> None:
-        """The grant's entry is in the log: as this device saw when it made it, or found among the entries."""
-        if self._records.get(LOGGED, grant.grant_id, str) == grant.hash:
-            return
-        for entry in await self.entries():
-            if entry.kind == "grant" and entry.body.get("grant") == document:
-                await self._log.prove(entry.leaf)
-                self.note_logged(grant)
-                return
-        raise LogError("the grant is not among the person's ledger entries")
-
-
-def _amendment(item: Mapping[str, Any], grant: Grant, master_key: str) -> dict[str, Any]:
-    verify_amendment(item["amendment"], item["chain"], grant=grant, master_key=master_key)
-    return dict(item["amendment"])
+    def _gave_up(self, grant_id: str) -> bool:
+        return self._records.get(GIVEN_UP, grant_id, bool) is True

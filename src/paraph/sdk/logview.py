@@ -154,7 +154,10 @@ class LogView:
 
         A proof holds for all later trees, so each leaf is proven once. Raises LogError.
         """
-        hashed = leaf_hash(leaf)
+        await self.prove_hash(leaf_hash(leaf), wait_ms=wait_ms)
+
+    async def prove_hash(self, hashed: bytes, *, wait_ms: int = 0) -> None:
+        """`prove` for a leaf of which only the hash is at hand."""
         if self._records.get(PROVEN, hashed.hex(), int) is not None:
             return
         index = await self._index(hashed, wait_ms)

@@ -1,10 +1,13 @@
 """What a person's device establishes about a partner before anything goes there: agreement, endings, live devices.
 
-Nothing is taken from the platform's word: agreements carry both signatures, devices that of the partner's master key,
-and each record relied upon is proven to be in the log. An ending counts even if it does not verify: it only closes.
+Nothing is taken from the platform's word. Agreements carry both signatures, devices that of the partner's master key.
+Every leaf that the log has under the partner's public key of the map must be one of the records shown, so that no
+ending can be in the log unseen; and what is relied upon must be one of these leaves. An ending counts even if it does
+not verify, or is not in the log yet: it only closes.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +16,19 @@ from paraph.protocol.base64 import unb64
 from paraph.protocol.entry import public_leaf
 from paraph.protocol.errors import ProtocolError
 from paraph.protocol.identifiers import partner_user_id
+from paraph.protocol.map_key import public_map_key
 from paraph.protocol.partner_device import verify_partner_device
 from paraph.sdk.engine.model import Peer
-from paraph.sdk.errors import IdentityChangedError, TrustError
+from paraph.sdk.errors import IdentityChangedError, LogError, TrustError
 from paraph.sdk.keystore import Records
-from paraph.sdk.logview import LogView
+from paraph.sdk.statements import Statements
 from paraph.sdk.transport import PARAPH, Transport, path
+from paraph.tlog.merkle import leaf_hash
 
 log = logging.getLogger(__name__)
 
 TABLE = "partner-master"
+LISTS = ("agreements", "endings", "devices", "device_endings", "records")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +43,20 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedDevice:
+    """A partner's device that its master key signed and no record ends; times are ms, `leaf` is its leaf hash."""
+
+    peer: Peer
+    created: int
+    expires: int
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PartnerInfo:
-    """A partner whose agreements verify. `leaves` gives the log leaf of each agreement by its hash."""
+    """A partner whose agreements verify. `leaves` gives the leaf hash of each agreement by its document hash, `shown`
+    has the leaf hashes of all records that the platform shows.
+    """
 
     slug: str
     name: str
@@ -46,8 +64,14 @@ class PartnerInfo:
     master_key: str
     agreements: tuple[Agreement, ...]
     ended: frozenset[str]
-    devices: tuple[tuple[Peer, int, int, bytes], ...]
+    devices: tuple[ListedDevice, ...]
     leaves: dict[str, bytes]
+    shown: frozenset[bytes]
+
+    @property
+    def map_key(self) -> bytes:
+        """The key of the map under which the log has everything about the partner."""
+        return public_map_key(self.slug)
 
     def agreement(self, hash_: str) -> Agreement | None:
         """The version with that hash."""
@@ -59,15 +83,39 @@ class PartnerInfo:
         return None if current is None or current.hash in self.ended else current
 
 
+@dataclass(frozen=True, slots=True)
+class ProvenPartner:
+    """A partner about whom the log has nothing that is not shown; `logged` are the leaf hashes it has."""
+
+    info: PartnerInfo
+    logged: frozenset[bytes]
+
+    def check_agreement(self, agreement: Agreement) -> None:
+        """Raises LogError for an agreement that is not in the log."""
+        if self.info.leaves[agreement.hash] not in self.logged:
+            raise LogError(f"version {agreement.version} of {self.info.slug}'s agreement is not in the log")
+
+    def live_devices(self, at: int) -> tuple[Peer, ...]:
+        """The devices that are in the log and valid at `at` (milliseconds)."""
+        devices = (device for device in self.info.devices if device.leaf in self.logged)
+        return tuple(device.peer for device in devices if device.created <= at < device.expires)
+
+
+def proven(info: PartnerInfo, statements: Statements) -> ProvenPartner:
+    """Hold what the platform shows against all that the log has. Raises LogError if the log has more."""
+    logged = frozenset(statements.leaves(info.map_key))
+    hidden = logged - info.shown
+    if hidden:
+        raise LogError(f"the log has {len(hidden)} records about {info.slug} that the platform does not show")
+    return ProvenPartner(info, logged)
+
+
 class Partners:
     """The public records about partners, as verified by one device."""
 
-    def __init__(
-        self, transport: Transport, records: Records, log_view: LogView, trust: Trust, server_name: str
-    ) -> None:
+    def __init__(self, transport: Transport, records: Records, trust: Trust, server_name: str) -> None:
         self._transport = transport
         self._records = records
-        self._log = log_view
         self._trust = trust
         self._server_name = server_name
 
@@ -89,19 +137,6 @@ class Partners:
             raise TrustError(f"asked for partner {slug}, got {info.slug}")
         return info
 
-    async def prove_agreement(self, info: PartnerInfo, agreement: Agreement) -> None:
-        """Check that the agreement is in the log. Raises LogError."""
-        await self._log.prove(info.leaves[agreement.hash])
-
-    async def live_devices(self, info: PartnerInfo, at: int) -> tuple[Peer, ...]:
-        """The partner's devices that are valid at `at` (milliseconds), not ended, and in the log. Raises LogError."""
-        peers = []
-        for peer, created, expires, leaf in info.devices:
-            if created <= at < expires:
-                await self._log.prove(leaf)
-                peers.append(peer)
-        return tuple(peers)
-
     def pin(self, info: PartnerInfo) -> None:
         """Pin the partner's master key, or check it. Raises IdentityChangedError."""
         pinned = self._records.get(TABLE, info.slug, str)
@@ -120,34 +155,54 @@ class Partners:
     def _checked(self, listed: dict[str, Any]) -> PartnerInfo:
         slug, master = listed["slug"], listed["master_key"]
         unb64(master, 32)
-        agreements, leaves = [], {}
-        for record in listed["agreements"]:
-            agreement = verify_agreement(
-                record["document"],
-                server_name=self._server_name,
-                operator_key=self._trust.operator_key,
-                master_key=master,
-            )
-            leaves[agreement.hash] = _leaf(record, "agreement", slug)
-            agreements.append(agreement)
-        ended = frozenset(record["document"]["agreement_hash"] for record in listed["endings"])
-        gone = {record["document"]["device_id"] for record in listed["device_endings"]}
-        devices = [
-            self._device(record, slug, master)
-            for record in listed["devices"]
-            if record["document"]["device_keys"]["device_id"] not in gone
+        # By what each record is, whichever list the platform shows it in: an ending among others is an ending.
+        records: dict[str, list[tuple[dict[str, Any], bytes]]] = {}
+        for kind, document, leaf in _records(listed, slug):
+            records.setdefault(kind, []).append((document, leaf))
+        agreements = [
+            (self._agreement(document, slug, master), leaf) for document, leaf in records.get("agreement", [])
         ]
-        user_id = partner_user_id(slug, self._server_name)
-        return PartnerInfo(slug, listed["name"], user_id, master, tuple(agreements), ended, tuple(devices), leaves)
+        gone = {document["device_id"] for document, _ in records.get("partner-device-ended", [])}
+        return PartnerInfo(
+            slug,
+            listed["name"],
+            partner_user_id(slug, self._server_name),
+            master,
+            tuple(agreement for agreement, _ in agreements),
+            frozenset(document["agreement_hash"] for document, _ in records.get("agreement-ended", [])),
+            tuple(
+                self._device(document, slug, master, leaf)
+                for document, leaf in records.get("partner-device", [])
+                if document["device_keys"]["device_id"] not in gone
+            ),
+            {agreement.hash: leaf for agreement, leaf in agreements},
+            frozenset(leaf for made in records.values() for _, leaf in made),
+        )
 
-    def _device(self, record: dict[str, Any], slug: str, master: str) -> tuple[Peer, int, int, bytes]:
-        device = verify_partner_device(record["document"], server_name=self._server_name, master_key=master)
+    def _agreement(self, document: dict[str, Any], slug: str, master: str) -> Agreement:
+        agreement = verify_agreement(
+            document, server_name=self._server_name, operator_key=self._trust.operator_key, master_key=master
+        )
+        if agreement.partner != slug:
+            raise TrustError(f"expected an agreement with {slug}")
+        return agreement
+
+    def _device(self, document: dict[str, Any], slug: str, master: str, leaf: bytes) -> ListedDevice:
+        device = verify_partner_device(document, server_name=self._server_name, master_key=master)
         keys = device.device_keys
+        if device.partner != slug:
+            raise TrustError(f"expected a device of {slug}")
         peer = Peer(keys.user_id, keys.device_id, keys.curve25519, keys.ed25519)
-        return peer, device.created, device.expires, _leaf(record, "partner-device", slug)
+        return ListedDevice(peer, device.created, device.expires, leaf)
 
 
-def _leaf(record: dict[str, Any], kind: str, slug: str) -> bytes:
-    if (record["kind"], record["partner"]) != (kind, slug) or record["document"]["partner"] != slug:
-        raise TrustError(f"expected a record of kind {kind} about {slug}")
-    return public_leaf(kind, slug, record["ts"], record["document"])
+def _records(listed: dict[str, Any], slug: str) -> Iterator[tuple[str, dict[str, Any], bytes]]:
+    """Kind, document and leaf hash of every record that is shown."""
+    for record in (record for name in LISTS for record in listed[name]):
+        if record["partner"] != slug:
+            raise TrustError(f"expected a record about {slug}")
+        yield (
+            record["kind"],
+            record["document"],
+            leaf_hash(public_leaf(record["kind"], slug, record["ts"], record["document"])),
+        )

@@ -188,7 +188,7 @@ class DeviceEngine:
         found: dict[Peer, str | None] = {
             d.peer: None for u in users for d in u.recipients() if d.curve25519 != self.account.curve25519
         }
-        if view is not None and abs(now - view.at) <= VIEW_MAX_AGE_MS and not settings.closed:
+        if view is not None and view.is_fresh(now, VIEW_MAX_AGE_MS) and not settings.closed:
             for access in view.partners:
                 if access.covers(settings.room_id) and now < access.until:
                     found.update((p, access.grant_id) for p in access.devices if p not in found)

@@ -108,12 +108,18 @@ class PartnerAccess:
 class GrantView:
     """What a person's device has verified about its person's grants, at time `at` (milliseconds).
 
-    `version` is the platform's count of grant states. A view older than `VIEW_MAX_AGE` counts as none.
+    `version` is the platform's count of grant states. A view older than `VIEW_MAX_AGE` counts as none, as does one from
+    `expires` on (milliseconds, by this device's clock): then the tree it was proven under is too old.
     """
 
     version: int
     at: int
     partners: tuple[PartnerAccess, ...] = ()
+    expires: int | None = None
+
+    def is_fresh(self, now: int, max_age: int) -> bool:
+        """Whether the view counts at `now`, being at most `max_age` old (milliseconds)."""
+        return abs(now - self.at) <= max_age and (self.expires is None or now < self.expires)
 
 
 @dataclass(frozen=True, slots=True)
