@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from paraph.sdk.consent import Consent, GrantTerms
+from paraph.sdk.consent import ENROLLED, Consent, GrantTerms
 from paraph.sdk.driver import Driver
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.cross_signing import IdentitySeeds
 from paraph.sdk.errors import MatrixError, SdkError
+from paraph.sdk.history import Collector, History, Self
 from paraph.sdk.keystore import MemoryStore, Records, Store
 from paraph.sdk.messaging import Messenger
 from paraph.sdk.partners import PartnerInfo, Trust
@@ -261,6 +262,17 @@ class Person(Messenger):
         LogError.
         """
         return await self._consent.entries(prove=prove)
+
+    async def history(self) -> History:
+        """Every record that concerns this person, proven to be all that the log holds, with the verdicts per partner.
+
+        What the platform leaves out or changes is named in the report and is no exception. Raises LogError where the
+        log cannot be relied upon, NotEnrolledError.
+        """
+        grants, _, log_view = await self._consent._parts()
+        enrolment = self._records.get(ENROLLED, "self", Json)
+        known = Self(self.user_id, grants.log_key, grants.master_key, enrolment)
+        return await Collector(self._transport, self._records, log_view, known).collect(self._now())
 
     async def trust(self) -> Trust:
         """The keys of log and operator that this device has pinned."""
