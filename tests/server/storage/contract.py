@@ -11,6 +11,7 @@ from paraph.server.storage.migrations import Migration, MigrationError, migrate
 
 CREATE = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)"
 ADD = "INSERT INTO note (id, text) VALUES (:id, :text)"
+ADD_ONCE = f"{ADD} ON CONFLICT DO NOTHING"
 COUNT = "SELECT COUNT(*) FROM note"
 STEP = 0.01
 WITHIN = 30.0
@@ -24,6 +25,10 @@ class Refused(Exception):
 def add(tx: Transaction, number: int) -> int:
     tx.run(ADD, {"id": number, "text": f"note {number}"})
     return number
+
+
+def add_once(tx: Transaction, number: int) -> bool:
+    return tx.add(ADD_ONCE, {"id": number, "text": f"note {number}"})
 
 
 def count(tx: Transaction) -> int:
@@ -76,6 +81,78 @@ class DatabaseContract:
         results = await asyncio.gather(*(notes.write(lambda tx: add(tx, 1)) for _ in range(5)), return_exceptions=True)
         assert [isinstance(result, Exception) for result in results].count(False) == 1
         assert await notes.read(count) == 1
+
+    async def test_what_is_added_is_known_to_be_there(self, notes: Database) -> None:
+        """Among writes that add at the same time, each hears in the end whether its row is new."""
+        told: list[str] = []
+
+        def once(tx: Transaction, number: int) -> tuple[int, bool]:
+            position = tx.next_position()
+            fresh = add_once(tx, number)
+            if fresh:
+                tx.after_commit(lambda: told.append(f"new {number}"))
+            return position, fresh
+
+        numbers = [1, 2, 1, 3, 2, 1, 4]
+        results = await asyncio.gather(*(notes.write(lambda tx, n=n: once(tx, n)) for n in numbers))
+        assert [fresh for _, fresh in results] == [True, True, False, True, False, False, True]
+        assert told == ["new 1", "new 2", "new 3", "new 4"]
+        positions = [position for position, _ in results]
+        assert positions == sorted(set(positions))
+        assert await notes.read(count) == 4
+
+    async def test_a_refused_addition_takes_only_its_write_back(self, notes: Database) -> None:
+        """The error reaches the write that it belongs to, whatever its neighbours added before and after."""
+
+        def pair(tx: Transaction, first: int, second: int) -> None:
+            for number in (first, second):
+                tx.add(ADD, {"id": number, "text": f"note {number}"})
+
+        results = await asyncio.gather(
+            *(notes.write(lambda tx, p=p: pair(tx, *p)) for p in ((1, 2), (3, 1), (4, 5), (6, 6), (7, 8))),
+            return_exceptions=True,
+        )
+        assert [isinstance(result, Exception) for result in results] == [False, True, False, True, False]
+        assert not any(isinstance(result, StorageError) for result in results)
+        kept = await notes.read(lambda tx: tx.rows("SELECT id FROM note ORDER BY id"))
+        assert kept == [(1,), (2,), (4,), (5,), (7,), (8,)]
+
+    async def test_a_failing_write_takes_back_what_it_added(self, notes: Database) -> None:
+        """Alone in its batch or among others, before or after its neighbours."""
+
+        def half(tx: Transaction) -> None:
+            add_once(tx, 100)
+            raise Refused
+
+        with pytest.raises(Refused):
+            await notes.write(half)
+        results = await asyncio.gather(
+            *(notes.write(fn) for fn in (lambda tx: add_once(tx, 1), half, lambda tx: add_once(tx, 2))),
+            return_exceptions=True,
+        )
+        assert results[0] is results[2] is True
+        assert isinstance(results[1], Refused)
+        assert await notes.read(lambda tx: tx.rows("SELECT id FROM note ORDER BY id")) == [(1,), (2,)]
+
+    async def test_statements_keep_their_order_around_additions(self, notes: Database) -> None:
+        """Whatever follows an addition, in its write or the next, finds the row; what came before does not."""
+
+        def around(tx: Transaction, number: int) -> list[int]:
+            found = [count(tx)]
+            add_once(tx, number)
+            found.append(count(tx))
+            add_once(tx, number + 1)
+            tx.run_many(
+                "UPDATE note SET text = :text WHERE id = :id", [{"id": number + 1, "text": f"changed {number}"}]
+            )
+            add_once(tx, number + 2)
+            changed = tx.run("DELETE FROM note WHERE id = :id", {"id": number + 2})
+            return [*found, changed, count(tx)]
+
+        results = await asyncio.gather(*(notes.write(lambda tx, n=n: around(tx, n)) for n in (10, 20)))
+        assert results == [[0, 1, 1, 2], [2, 3, 1, 4]]
+        kept = await notes.read(lambda tx: tx.rows("SELECT text FROM note ORDER BY id"))
+        assert kept == [("note 10",), ("changed 10",), ("note 20",), ("changed 20",)]
 
     async def test_positions_rise_in_commit_order(self, notes: Database) -> None:
         """Positions are unique and rising, and `position` never runs ahead of what is durable."""

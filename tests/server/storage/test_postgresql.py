@@ -10,10 +10,23 @@ import pytest
 from paraph.server.storage import Announcement, CommitUnknown, NotDurable, StorageError, Transaction
 from paraph.server.storage.postgresql import PostgresqlDatabase
 from paraph.server.storage.postgresql import watch as watch_module
+from paraph.server.storage.postgresql.database import WARY
 from paraph.server.storage.postgresql.setup import LOCK
+from paraph.server.storage.postgresql.transaction import MAX_AHEAD, Writing
 from paraph.server.storage.postgresql.values import ValueNotStorable
 from paraph.server.storage.postgresql.wire import Lost, Step
-from tests.server.storage.contract import ADD, CREATE, STEP, WITHIN, DatabaseContract, Refused, add, count, until
+from tests.server.storage.contract import (
+    ADD,
+    CREATE,
+    STEP,
+    WITHIN,
+    DatabaseContract,
+    Refused,
+    add,
+    add_once,
+    count,
+    until,
+)
 
 KILL_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
 
@@ -150,6 +163,130 @@ class TestBatches:
         numbers = "SELECT 10000::NUMERIC, -123456789012345678901::NUMERIC, 0::NUMERIC, 1.5::NUMERIC, -0.00025::NUMERIC"
         row = await database.read(lambda tx: tx.row(numbers))
         assert row == (10000, -123456789012345678901, 0, 1.5, -0.00025)
+
+
+class TestBelieving:
+    """What is added is believed before PostgreSQL has answered."""
+
+    async def test_additions_wait_for_no_answer(
+        self, database: PostgresqlDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Additions travel together while others use the event loop, and each function runs once."""
+        await database.write(lambda tx: tx.run(CREATE))
+        await database.write(lambda tx: add_once(tx, 1000))  # the second use prepares the statement, and waits for that
+        runs: list[int] = []
+
+        def blocked(*_: object) -> None:
+            raise AssertionError("a batch of additions waited")
+
+        def once(tx: Transaction, number: int) -> bool:
+            runs.append(number)
+            return add_once(tx, number)
+
+        await database.write(lambda tx: add_once(tx, 1001))
+        monkeypatch.setattr(database._writer, "execute", blocked)
+        monkeypatch.setattr(database._writer, "together_ready", blocked)
+        results = await asyncio.gather(*(database.write(lambda tx, n=n: once(tx, n)) for n in range(50)))
+        assert results == [True] * 50
+        assert runs == list(range(50))
+        assert await database.read(count) == 52
+
+    async def test_who_believed_in_vain_is_told(self, database: PostgresqlDatabase) -> None:
+        """The batch runs again with the truth, its first run forgotten; then batches wait for a while."""
+        await database.write(lambda tx: (tx.run(CREATE), add_once(tx, 1)))
+        believed: list[bool] = []
+
+        def once(tx: Transaction) -> bool:
+            believed.append(add_once(tx, 1))
+            return believed[-1]
+
+        assert await database.write(once) is False
+        assert believed == [True, False]
+        for _ in range(WARY):
+            assert await database.write(once) is False
+        assert believed == [True, False, *[False] * WARY]
+        assert await database.write(once) is False
+        assert believed[-2:] == [True, False]
+
+    async def test_what_follows_from_a_vain_belief_is_forgotten(self, database: PostgresqlDatabase) -> None:
+        """A function that raises only because it believed has not failed."""
+        await database.write(lambda tx: (tx.run(CREATE), add_once(tx, 1)))
+
+        def doubtful(tx: Transaction) -> str:
+            if add_once(tx, 1):
+                raise Refused
+            return "again"
+
+        assert await database.write(doubtful) == "again"
+        results = await asyncio.gather(database.write(lambda tx: add_once(tx, 2)), database.write(doubtful))
+        assert tuple(results) == (True, "again")
+
+    async def test_a_belief_is_tested_before_anything_else_is_answered(self, database: PostgresqlDatabase) -> None:
+        """A read behind a refused addition does not go on with it, alone in the batch or not."""
+        await database.write(lambda tx: (tx.run(CREATE), add(tx, 1)))
+
+        def look(tx: Transaction) -> int:
+            tx.add(ADD, {"id": 1, "text": "other"})
+            return count(tx)
+
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            await database.write(look)
+        database._wary = 0
+        results = await asyncio.gather(
+            database.write(lambda tx: add_once(tx, 2)),
+            database.write(look),
+            database.write(count),
+            return_exceptions=True,
+        )
+        assert isinstance(results[1], psycopg.errors.UniqueViolation)
+        assert [results[0], results[2]] == [True, 2]
+
+    async def test_only_so_many_are_ahead(self, database: PostgresqlDatabase) -> None:
+        """A write may add any number; what is held of it is bounded."""
+        await database.write(lambda tx: tx.run(CREATE))
+        many, seen = 3 * MAX_AHEAD + 5, 0
+
+        def write(tx: Writing) -> None:
+            nonlocal seen
+            for number in range(many):
+                assert add_once(tx, number)
+                assert tx._ahead is not None
+                seen = max(seen, len(tx._ahead._calls))
+
+        await database.write(write)
+        assert seen == MAX_AHEAD - 1
+        assert await database.read(count) == many
+
+    async def test_a_parameter_that_does_not_fit_is_its_own_writes_error(self, database: PostgresqlDatabase) -> None:
+        """It is found when the statement is taken, not when others wait for it."""
+        await database.write(lambda tx: tx.run(CREATE))
+        results = await asyncio.gather(
+            database.write(lambda tx: add_once(tx, 1)),
+            database.write(lambda tx: tx.add(ADD, {"id": 2, "text": "a\0b"})),
+            database.write(lambda tx: add_once(tx, 3)),
+            return_exceptions=True,
+        )
+        assert isinstance(results[1], ValueNotStorable)
+        assert results[0] is results[2] is True
+
+    async def test_additions_cut_off_before_their_answer_run_again(
+        self, database: PostgresqlDatabase, admin: psycopg.Connection[Any]
+    ) -> None:
+        """The connection breaks while they are ahead: nothing was committed, and nothing is there twice."""
+        await database.write(lambda tx: tx.run(CREATE))
+        runs: list[int] = []
+
+        def write(tx: Transaction, number: int) -> bool:
+            runs.append(number)
+            fresh = add_once(tx, number)
+            if runs == [0, 1, 2]:
+                admin.execute("SELECT pg_terminate_backend(%s, 5000)", (tx.connection.info.backend_pid,))
+            return fresh
+
+        results = await asyncio.gather(*(database.write(lambda tx, n=n: write(tx, n)) for n in range(5)))
+        assert results == [True] * 5
+        assert runs[-5:] == list(range(5))
+        assert await database.read(count) == 5
 
 
 class TestProcesses:

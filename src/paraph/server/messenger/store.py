@@ -32,7 +32,7 @@ class Store:
 
     def add_event(self, tx: Transaction, event: Event, txn_key: bytes | None) -> bool:
         """Store an event that has its position; False if this device has sent the same request before."""
-        added = tx.run(
+        return tx.add(
             self._add_event,
             {
                 "position": event.position,
@@ -49,7 +49,6 @@ class Store:
                 "json": event.json,
             },
         )
-        return added == 1
 
     def event_id_of_txn(self, tx: Transaction, txn_key: bytes) -> str | None:
         """The event that this request wrote when it came first."""

@@ -67,6 +67,14 @@ class Transaction(Protocol):
         """Execute a statement; returns how many rows it changed."""
         ...
 
+    def add(self, sql: str, params: Params) -> bool:
+        """Execute a statement that should change one row; returns whether it did.
+
+        True may come before the database has answered. If the answer then is another, the function that believed it is
+        run again, and told.
+        """
+        ...
+
     def run_many(self, sql: str, params: Sequence[Params]) -> None:
         """Execute a statement once for each set of parameters."""
         ...

@@ -54,6 +54,10 @@ class SqliteTransaction(Effects):
         """Execute a statement; returns how many rows it changed."""
         return self.connection.execute(sql, params).rowcount
 
+    def add(self, sql: str, params: Params) -> bool:
+        """Execute a statement that should change one row; returns whether it did."""
+        return self.connection.execute(sql, params).rowcount == 1
+
     def run_many(self, sql: str, params: Sequence[Params]) -> None:
         """Execute a statement once for each set of parameters."""
         self.connection.executemany(sql, params)

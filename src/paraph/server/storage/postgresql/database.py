@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,7 +22,7 @@ from paraph.server.storage.batches import GroupCommit, Write, abandon, report
 from paraph.server.storage.database import Announcement, CommitUnknown, Row, StorageError, Transaction
 from paraph.server.storage.postgresql.role import AdvisoryRole
 from paraph.server.storage.postgresql.setup import CHANNEL, LOCK, connect, make_tables
-from paraph.server.storage.postgresql.transaction import BEGIN_READING, COMMIT, Reading, Writing
+from paraph.server.storage.postgresql.transaction import BEGIN_READING, COMMIT, Ahead, Reading, Writing
 from paraph.server.storage.postgresql.watch import Watch
 from paraph.server.storage.postgresql.wire import Lost, Step, Wire
 
@@ -29,6 +30,8 @@ T = TypeVar("T")
 
 PATIENCE = 10.0
 """Seconds that reads and writes wait for a PostgreSQL that has gone away to come back."""
+WARY = 16
+"""Batches that wait for every answer after one that believed in vain: repeated requests come in crowds."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 1.0
 
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
@@ -43,6 +46,17 @@ _FORGOTTEN = "UPDATE stream_position SET forgotten = :upto"
 _WRITING = (_BEGIN, LOCK, _STATE, _NEWS, _MOVE, _ANNOUNCE, _NOTIFY, COMMIT)
 _ANNOUNCED = msgspec.json.Decoder(list[tuple[str, str]])
 _READING = (BEGIN_READING, _STATE, _NEWS, COMMIT)
+
+
+class Care(IntEnum):
+    """How a batch is run. What goes wrong is rolled back, and the batch run again with the care that it needs."""
+
+    BELIEVING = 1
+    """What is added is believed to change one row before PostgreSQL has answered."""
+    AWAITING = 2
+    """Every answer is waited for."""
+    GUARDED = 3
+    """And each write has a savepoint of its own."""
 
 
 class PostgresqlDatabase(GroupCommit):
@@ -67,6 +81,7 @@ class PostgresqlDatabase(GroupCommit):
         self._restoring: asyncio.Task[None] | None = None
         self._fresh = time.monotonic()
         self._stale = False
+        self._wary = 0  # batches still to be run without believing anything
         self._watch = Watch(dsn, lambda: self._seen, self._look_now, self._look, self._tidy)
 
     @property
@@ -149,20 +164,26 @@ class PostgresqlDatabase(GroupCommit):
         await self._conclude(batch)
 
     async def _run_until_ready(self, batch: list[Write]) -> None:
-        """Run the batch's functions in a transaction that can be committed.
+        """Run the batch's functions in a transaction that can be committed, with as much care as that takes.
 
         While nothing has been sent to be committed, a broken connection is no reason to give up.
         """
-        give_up, guarded = time.monotonic() + self._patience, False
+        give_up = time.monotonic() + self._patience
+        care = Care.AWAITING if self._wary else Care.BELIEVING
+        self._wary = max(self._wary - 1, 0)
         while True:
             try:
                 if not self._writer.alive:
                     self._writer = await self._reconnect(_WRITING, give_up)
                 await self._begin()
-                if self._apply(batch, guarded):
+                ahead = Ahead(self._writer) if care is Care.BELIEVING else None
+                needed = self._apply(batch, care, ahead)
+                if needed is care and (ahead is None or await ahead.proved()):
                     return
+                if ahead is not None and ahead.wrong:
+                    self._wary = WARY
                 self._writer.command(b"ROLLBACK")
-                guarded = True
+                care = max(needed, Care.AWAITING)
             except Lost:
                 if time.monotonic() > give_up:
                     raise
@@ -180,17 +201,17 @@ class PostgresqlDatabase(GroupCommit):
         self._given += 1
         return self._given
 
-    def _apply(self, batch: list[Write], guarded: bool) -> bool:
-        """Run every function, with `guarded` each in a savepoint. False if without them there is something to undo.
+    def _apply(self, batch: list[Write], care: Care, ahead: Ahead | None) -> Care:
+        """Run every function; returns the care that it takes: more than `care` if there is something to undo.
 
         A function that raises before it has written anything leaves nothing to undo: most refusals cost nothing.
         """
         wire, release = self._writer, b""
         for write in batch:
-            if guarded:
+            if care is Care.GUARDED:
                 wire.command(release + b"SAVEPOINT one")
                 release = b"RELEASE SAVEPOINT one;"
-            write.effects = tx = Writing(wire, self._listeners, self._take)
+            write.effects = tx = Writing(wire, self._listeners, self._take, ahead)
             write.result, write.error = None, None
             try:
                 write.result = write.fn(tx)
@@ -200,12 +221,14 @@ class PostgresqlDatabase(GroupCommit):
                 write.error = error
             if not wire.alive:
                 raise Lost("the connection to PostgreSQL broke in the middle of a batch")
+            if ahead is not None and ahead.wrong:
+                return Care.AWAITING
             if write.error is not None and (tx.wrote or wire.failed):
-                if guarded:
+                if care is Care.GUARDED:
                     wire.command(b"ROLLBACK TO SAVEPOINT one")
                 elif len(batch) > 1:
-                    return False
-        return True
+                    return Care.GUARDED
+        return care
 
     async def _conclude(self, batch: list[Write]) -> None:
         """Commit what was not refused, and say so to everybody."""

@@ -8,25 +8,74 @@ from psycopg.pq.abc import PGresult
 
 from paraph.server.storage.batches import Effects, Listeners
 from paraph.server.storage.database import Params, Row, StorageError
-from paraph.server.storage.postgresql.wire import Wire
+from paraph.server.storage.postgresql.wire import Ready, Wire
 
 BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 COMMIT = "COMMIT"
+MAX_AHEAD = 256
+"""Statements that may be ahead of their answers: they and their parameters are held until they are sent."""
+
+
+class Ahead:
+    """What a batch has added without waiting for the answers, believing that each changes one row.
+
+    They are sent in order, before anything that needs an answer, or at the end of the batch.
+    """
+
+    __slots__ = ("_calls", "_wire", "wrong")
+
+    def __init__(self, wire: Wire) -> None:
+        self._calls: list[Ready] = []
+        self._wire = wire
+        self.wrong = False  # one was refused, or changed nothing: whoever went on believing it has to run again
+
+    def add(self, sql: str, params: Params) -> None:
+        """Take a statement; raises what its parameters do not fit for."""
+        self._calls.append(self._wire.ready(sql, params))
+        if len(self._calls) >= MAX_AHEAD:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Have everything run and answered; raises Lost."""
+        if self._calls:
+            calls, self._calls = self._calls, []
+            try:
+                self._check(self._wire.together_ready(calls))
+            except psycopg.Error:
+                self.wrong = True
+
+    async def proved(self) -> bool:
+        """As `catch_up`, leaving the event loop to others; returns whether all of it was as believed."""
+        if self._calls and not self.wrong:
+            calls, self._calls = self._calls, []
+            try:
+                self._check(await self._wire.exchange_ready(calls))
+            except psycopg.Error:
+                self.wrong = True
+        return not self.wrong
+
+    def _check(self, results: list[PGresult]) -> None:
+        if any(result.command_tuples != 1 for result in results):
+            self.wrong = True
 
 
 class Writing(Effects):
     """One write's part of a batch. A database error ends it: nothing more can be done in it."""
 
-    __slots__ = ("_take", "_wire", "connection", "wrote")
+    __slots__ = ("_ahead", "_take", "_wire", "connection", "wrote")
 
-    def __init__(self, wire: Wire, listeners: Listeners, take: Callable[[], int]) -> None:
+    def __init__(self, wire: Wire, listeners: Listeners, take: Callable[[], int], ahead: Ahead | None = None) -> None:
+        """`ahead` takes what is added; without it every answer is waited for."""
         super().__init__(listeners)
+        self._ahead = ahead
         self.connection: psycopg.Connection[Any] = wire.connection
         self._wire = wire
         self._take = take
         self.wrote = False
 
     def _execute(self, sql: str, params: Params) -> PGresult:
+        if self._ahead is not None:
+            self._ahead.catch_up()
         if not self.wrote:
             self.wrote = not self._wire.reads(sql)
         return self._wire.execute(sql, params)
@@ -45,8 +94,18 @@ class Writing(Effects):
         changed = self._execute(sql, params).command_tuples
         return -1 if changed is None else changed
 
+    def add(self, sql: str, params: Params) -> bool:
+        """Execute a statement that should change one row; returns whether it did, or is believed to do."""
+        if self._ahead is None:
+            return self.run(sql, params) == 1
+        self._ahead.add(sql, params)
+        self.wrote = True
+        return True
+
     def run_many(self, sql: str, params: Sequence[Params]) -> None:
         """Execute a statement once for each set of parameters, in one round trip."""
+        if self._ahead is not None:
+            self._ahead.catch_up()
         self.wrote = True
         if params:
             self._wire.together([(sql, each) for each in params])

@@ -44,6 +44,9 @@ class _Held:
         self.decoder: Decoder | None = None
 
 
+Ready = tuple[_Held, list[Any], list[int]]
+
+
 class Wire:
     """A connection, and what has been prepared on it. Not for use by two threads at once."""
 
@@ -148,34 +151,45 @@ class Wire:
 
     # Several statements, one round trip (libpq documentation, "Pipeline Mode")
 
+    def ready(self, sql: str, params: Params) -> Ready:
+        """A statement and its parameters as they will be sent; raises what `params` do not fit for."""
+        held = self._used(sql)
+        return held, *arguments(held.names, params)
+
     def together(self, steps: Sequence[Step]) -> list[PGresult]:
         """Run `steps`; raises as `execute` does, for the first that fails, with the ones behind it not run."""
+        return self.together_ready([self.ready(*step) for step in steps])
+
+    def together_ready(self, calls: Sequence[Ready]) -> list[PGresult]:
+        """As `together`, for what `ready` has made."""
         results: list[PGresult] = []
-        for writing in self._pipeline(steps, results):
+        for writing in self._pipeline(calls, results):
             self._poll.modify(self.socket, select.POLLIN | select.POLLOUT if writing else select.POLLIN)
             self._poll.poll()
         return [self._checked(result) for result in results]
 
     async def exchange(self, steps: Sequence[Step]) -> list[PGresult]:
         """As `together`, but others may use the event loop until PostgreSQL has answered."""
+        return await self.exchange_ready([self.ready(*step) for step in steps])
+
+    async def exchange_ready(self, calls: Sequence[Ready]) -> list[PGresult]:
+        """As `exchange`, for what `ready` has made."""
         results: list[PGresult] = []
         try:
-            for writing in self._pipeline(steps, results):
+            for writing in self._pipeline(calls, results):
                 await _ready(self.socket, writing=writing)
         except asyncio.CancelledError:  # what PostgreSQL still answers would be taken for something else's answer
             self.close()
             raise
         return [self._checked(result) for result in results]
 
-    def _pipeline(self, steps: Sequence[Step], results: list[PGresult]) -> Iterator[bool]:
-        """Send `steps`, add their results; yields when it has to wait: True if for room to send as well."""
+    def _pipeline(self, calls: Sequence[Ready], results: list[PGresult]) -> Iterator[bool]:
+        """Send `calls`, add their results; yields when it has to wait: True if for room to send as well."""
         self._collect()
-        calls = [(self._used(sql), params) for sql, params in steps]
-        ready = [(held, *arguments(held.names, params)) for held, params in calls]
         pg = self._pg
         try:
             pg.enter_pipeline_mode()
-            for held, values, formats in ready:
+            for held, values, formats in calls:
                 self._send(held, values, formats)
             pg.pipeline_sync()
             while pg.flush():
