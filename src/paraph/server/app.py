@@ -39,6 +39,7 @@ from paraph.server.messenger.reading import parse_token
 from paraph.server.messenger.service import Messenger
 from paraph.server.storage import Database, QueueFull, StorageError, Transaction, guarding, migrate
 from paraph.server.storage.migrations import load as load_migrations
+from paraph.server.storage.reading import SqliteReader
 from paraph.server.storage.sqlite import SqliteDatabase
 
 # Every error that means "this server must not start as it is"; their messages are for the operator.
@@ -206,6 +207,13 @@ def open_database(settings: Settings) -> Database:
         # Without a code it is libpq that cannot read the URL, and its message may repeat the password.
         said = str(error).strip() if error.sqlstate else "expected postgresql://user:password@host/name"
         raise StorageError(f"the database in `database` cannot be used: {said}") from None
+
+
+def reading_database(data: Path, database: str) -> SqliteReader | Database:
+    """What only reads the database of a data folder, beside a server or without one; raises StorageError."""
+    if database == "sqlite":
+        return SqliteReader(data / "paraph.db")
+    return open_database(Settings(data=data, database=database))
 
 
 def api_hash(endpoints: Iterable[Endpoint]) -> str:

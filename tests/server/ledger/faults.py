@@ -2,8 +2,8 @@
 
 Started as `python -m tests.server.ledger.faults BASE`, it reads one job a line, `{"data", "step", "mode"}` in JSON,
 forks a child that writes a log below `data` (a copy of BASE, which it makes first), and answers with one line: how the
-child ended. The child counts every durable step that the ledger takes, whichever code takes it: writes, syncs, renames, new
-folders, removals, and what SQLite makes durable. At the step that the job names it is killed, or the step fails.
+child ended. The child counts every durable step that the ledger takes, whichever code takes it: writes, syncs, renames,
+new folders, removals, what SQLite makes durable. At the step that the job names it is killed, or the step fails.
 
 What the child acknowledged, signed and counted is in files beside `data`, written in a way that outlives SIGKILL.
 """

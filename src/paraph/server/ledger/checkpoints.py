@@ -41,6 +41,26 @@ class CheckpointStore:
         row = self._connection.execute("SELECT size, root, epochs, time, note FROM head").fetchone()
         return None if row is None else Head(*row)
 
+    @classmethod
+    def moment(cls, connection: sqlite3.Connection) -> tuple[Head | None, Batch | None]:
+        """Head and staged batch of one moment, through anybody's connection to such a database."""
+        store = cls.__new__(cls)
+        store._connection = connection
+        connection.execute("BEGIN")
+        try:
+            return store.head(), store.staged()
+        finally:
+            connection.execute("ROLLBACK")
+
+    def replace(self, head: Head) -> None:
+        """Stand where the published log does, whatever was known before: for a folder in which nothing is signed."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute("DELETE FROM staged")
+        self._connection.execute("DELETE FROM head")
+        row = (1, head.size, head.root, head.epochs, head.time, head.note)
+        self._connection.execute("INSERT INTO head VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._connection.execute("COMMIT")
+
     def begin(self) -> Head:
         """Begin a new, empty log; nothing is signed yet."""
         self._connection.execute("INSERT INTO head VALUES (1, 0, ?, 0, 0, x'')", (EMPTY_ROOT,))

@@ -74,4 +74,17 @@ SELECT kind, count(*), max(seq) FROM ledger_records WHERE seq > :after GROUP BY 
 SELECT kind, count(*) FROM ledger_outbox JOIN ledger_records ON seq = position WHERE leaf_index IS NULL GROUP BY kind;
 
 -- name: leaf_at
-SELECT leaf, leaf_index FROM ledger_outbox WHERE leaf_hash = :leaf_hash;
+SELECT leaf, leaf_index, position FROM ledger_outbox WHERE leaf_hash = :leaf_hash;
+
+-- name: outbox_page
+SELECT leaf_hash, leaf, leaf_index FROM ledger_outbox WHERE leaf_hash > :after ORDER BY leaf_hash LIMIT :limit;
+
+-- name: entries_page
+SELECT seq, week, label, o1, o2, entry, person, (SELECT k FROM ledger_log_keys WHERE person = ledger_entries.person)
+FROM ledger_entries WHERE seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: records_page
+SELECT seq, record FROM ledger_records WHERE seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: known_identity
+SELECT vkey FROM ledger_identity;

@@ -1,6 +1,6 @@
 """The ledger's tables: log keys, entries, public records and the outbox of leaves."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from paraph.protocol.canonical import decode, encode
@@ -120,3 +120,37 @@ def leaf_index(tx: Transaction, leaf_hash: bytes) -> tuple[bool, int | None]:
     """Whether a leaf is known, and its index once it is under a published checkpoint."""
     row = tx.row(sql.leaf_index, {"leaf_hash": leaf_hash})
     return (False, None) if row is None else (True, row[0])
+
+
+PAGE = 2000
+"""Rows that the walks below read at a time."""
+
+
+def all_leaves(tx: Transaction) -> Iterator[tuple[bytes, bytes, int | None]]:
+    """Hash, leaf and index of every leaf that is or will be in the log, in the order of hashes."""
+    after = b""
+    while rows := tx.rows(sql.outbox_page, {"after": after, "limit": PAGE}):
+        yield from ((bytes(hashed), bytes(leaf), index) for hashed, leaf, index in rows)
+        after = bytes(rows[-1][0])
+
+
+def all_entries(tx: Transaction) -> Iterator[tuple[Recorded, str, bytes | None]]:
+    """Every entry with its person and her account log key, in the order of their numbers."""
+    after = -1
+    while rows := tx.rows(sql.entries_page, {"after": after, "limit": PAGE}):
+        yield from ((_recorded(row[:6]), row[6], row[7] and bytes(row[7])) for row in rows)
+        after = rows[-1][0]
+
+
+def all_records(tx: Transaction) -> Iterator[dict[str, Any]]:
+    """Every public record, in the order of their numbers."""
+    after = -1
+    while rows := tx.rows(sql.records_page, {"after": after, "limit": PAGE}):
+        yield from (decode(row[1].encode()) for row in rows)
+        after = rows[-1][0]
+
+
+def known_identity(tx: Transaction) -> str | None:
+    """The key of the log that this database belongs to, if it belongs to one."""
+    row = tx.row(sql.known_identity)
+    return None if row is None else str(row[0])
