@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.corpus.summary import pytest_terminal_summary
 from tests.support.databases import databases, dialect
 from tests.support.postgresql import postgresql, postgresql_dsn
 from tests.support.server import RunningServer
 
-__all__ = ["dialect", "postgresql", "postgresql_dsn", "server", "start_server"]
+__all__ = ["dialect", "postgresql", "postgresql_dsn", "pytest_terminal_summary", "server", "start_server"]
 
 # How long one example takes says more about what else runs on the machine than about the code.
 settings.register_profile("paraph", deadline=None)

@@ -160,7 +160,7 @@ def test_the_tiles_of_the_specifications_example() -> None:
     assert [tile for tile in tiles if tile.is_full] == [*(Tile(0, n) for n in range(273)), Tile(1, 0)]
     assert edge_tiles(70_000) == [Tile(0, 273, 112), Tile(1, 1, 17), Tile(2, 0, 1)]
     assert new_tiles(0, 256) == [Tile(0, 0), Tile(1, 0, 1)]
-    assert new_bundles(0, 300) == [Tile(ENTRIES, 0), Tile(ENTRIES, 1, 44)]
+    assert list(new_bundles(0, 300)) == [Tile(ENTRIES, 0), Tile(ENTRIES, 1, 44)]
 
 
 @given(st.integers(0, 2**40), st.integers(0, 2000))
@@ -174,7 +174,12 @@ def test_growth_is_what_the_new_tree_has_and_the_old_had_not(old: int, more: int
             if width > max(0, min(256, before - index * 256)):
                 expected.append(Tile(level, index, width))
     assert new_tiles(old, old + more) == expected
-    assert new_bundles(old, old + more) == [Tile(ENTRIES, t.index, t.width) for t in expected if t.level == 0]
+    assert list(new_bundles(old, old + more)) == [Tile(ENTRIES, t.index, t.width) for t in expected if t.level == 0]
+
+
+def test_bundles_come_one_at_a_time() -> None:
+    """A log may sign the largest size there is: whoever walks it stops at the first file that is missing."""
+    assert next(new_bundles(0, 2**63 - 1)) == Tile(ENTRIES, 0)
 
 
 @pytest.mark.parametrize("pair", [(2, 1), (-1, 1)])

@@ -99,8 +99,8 @@ def entry(kind: str, person: str, partner: str | None, ts: int, body: Mapping[st
 
 def check_entry(value: Mapping[str, Any]) -> None:
     """Check members, kind, person, partner, day and the body's members; raises EntryError."""
-    if set(value) != _ENTRY_MEMBERS:
-        raise EntryError(f"expected the members {sorted(_ENTRY_MEMBERS)}, found {sorted(value)}")
+    if not isinstance(value, Mapping) or set(value) != _ENTRY_MEMBERS:
+        raise EntryError(f"expected an object with the members {sorted(_ENTRY_MEMBERS)}, found {str(value)[:200]}")
     kind, body = value["kind"], value["body"]
     if not isinstance(kind, str) or kind not in PRIVATE_KINDS:
         raise EntryError(f"expected a private kind, found {kind!r}")

@@ -8,7 +8,7 @@ Level ENTRIES (-1) names the bundles of the entries themselves.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from paraph.tlog.errors import TlogError
@@ -158,20 +158,23 @@ def new_tiles(old_size: int, new_size: int) -> list[Tile]:
     return tiles
 
 
-def new_bundles(old_size: int, new_size: int) -> list[Tile]:
-    """The entry bundles that a log has at `new_size` and did not have at `old_size`. Raises TileError."""
+def new_bundles(old_size: int, new_size: int) -> Iterator[Tile]:
+    """The entry bundles that a log has at `new_size` and did not have at `old_size`, in order. Raises TileError.
+
+    One at a time: a log may sign any size, and must not fill the memory of whoever asks it for what it signed.
+    """
     if not 0 <= old_size <= new_size:
         raise TileError(f"expected sizes in order, got {old_size} then {new_size}")
     return _grown(ENTRIES, old_size, new_size)
 
 
-def _grown(level: int, old_count: int, new_count: int) -> list[Tile]:
+def _grown(level: int, old_count: int, new_count: int) -> Iterator[Tile]:
     """Tiles of one level that change when it grows from one count of hashes to another."""
-    if old_count == new_count:
-        return []
     full, rest = divmod(new_count, TILE_WIDTH)
-    tiles = [Tile(level, index) for index in range(old_count // TILE_WIDTH, full)]
-    return [*tiles, Tile(level, full, rest)] if rest else tiles
+    for index in range(old_count // TILE_WIDTH, full):
+        yield Tile(level, index)
+    if rest and old_count != new_count:
+        yield Tile(level, full, rest)
 
 
 def edge_tiles(size: int) -> list[Tile]:

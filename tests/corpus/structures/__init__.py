@@ -1,0 +1,10 @@
+"""Every structure of the corpus, by what it belongs to."""
+
+from tests.corpus.structure import Structure
+from tests.corpus.structures import bundles, documents, evidence, leaves, maps, merkle, notes, texts, tiles, witnesses
+
+ALL: tuple[Structure, ...] = tuple(
+    structure
+    for module in (texts, notes, merkle, tiles, bundles, witnesses, maps, leaves, documents, evidence)
+    for structure in module.STRUCTURES
+)
