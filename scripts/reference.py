@@ -51,7 +51,8 @@ _SECTIONS = (
     ("People: what Paraph adds", ("/_paraph/",)),
     ("Partners", ("/inbox/", "/oauth/", "/.well-known/oauth")),
     ("The public log", ("/log/",)),
-    ("People: the Matrix Client-Server API", ("/",)),
+    ("People: the Matrix Client-Server API", ("/_matrix/", "/.well-known/matrix/")),
+    ("The log explorer: pages for people", ("/",)),
 )
 
 

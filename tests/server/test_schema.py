@@ -26,6 +26,7 @@ WHOLE = {
     "consent.people_with_versions",  # once, at the start
     "ledger.identity",  # one row
     "ledger.progress",  # one row
+    "ledger.waiting_kinds",  # an index that holds what waits and nothing else
     "ledger.freshness",  # that row, and the first one of an index that holds nothing but what waits
     "ledger.set_progress",
     "ledger.unsequenced",  # an index that holds nothing else

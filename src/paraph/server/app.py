@@ -41,6 +41,9 @@ from paraph.server.storage import Database, QueueFull, StorageError, Transaction
 from paraph.server.storage.migrations import load as load_migrations
 from paraph.server.storage.reading import SqliteReader
 from paraph.server.storage.sqlite import SqliteDatabase
+from paraph.server.web import http as web_http
+from paraph.server.web.explorer import Explorer
+from paraph.server.web.render import Renderer
 
 # Every error that means "this server must not start as it is"; their messages are for the operator.
 REFUSALS = (StorageError, LedgerError, OSError)
@@ -107,6 +110,15 @@ class Server:
         hooks.before_send = gate.before_send
         hooks.on_membership += [self._note_device_lists, self.consent.notices.on_membership]
         hooks.on_closed.append(self.consent.notices.on_closed)
+        self.explorer = Explorer(
+            self.ledger,
+            self.consent,
+            self.database,
+            policy=self._policy,
+            clock=system_time,
+            base_url=settings.base_url,
+        )
+        self._renderer = Renderer(self.explorer)
         authenticators = {
             Access.PERSON: self.accounts.authenticate,
             Access.PARTNER: self.consent.tokens.authenticate,
@@ -120,6 +132,7 @@ class Server:
             # A session that ended meanwhile, in any process, writes nothing more.
             guards={Access.PERSON: lambda token: guarding(partial(self.accounts.sessions.confirm, token=token))},
             overloads=(QueueFull,),
+            error_page=partial(web_http.error_page, self._renderer),
         )
 
     def _endpoints(self) -> list[Endpoint]:
@@ -130,6 +143,7 @@ class Server:
             *ledger_http.endpoints(self.ledger, self.database),
             *consent_http.endpoints(self.consent, self.ledger, self.database, self._policy),
             *inbox_http.endpoints(self.reading, self.queues, self.consent, self.database),
+            *web_http.endpoints(self.explorer, self._renderer),
         ]
 
     def _note_device_lists(self, tx: Transaction, room_id: str, user_id: str, membership: str) -> None:

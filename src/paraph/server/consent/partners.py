@@ -62,6 +62,15 @@ class Partners:
             raise not_found(f"no partner is registered as {slug[:40]!r}")
         return partner
 
+    def registered(self, tx: Transaction) -> list[Partner]:
+        """Every registered partner, by slug."""
+        return partner_store.partners(tx)
+
+    def device_end(self, tx: Transaction, slug: str, device_id: str) -> int | None:
+        """When a device of the partner was ended (ms); None if it was not, or is not registered."""
+        known = partner_store.partner_device(tx, slug, device_id)
+        return None if known is None else known[2]
+
     def user_id(self, slug: str) -> str:
         """The address of the partner's key-holding side."""
         return partner_user_id(slug, self._server_name)

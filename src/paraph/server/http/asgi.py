@@ -5,6 +5,7 @@ Raw ASGI rather than a framework: see docs/adr/0002-one-endpoint-table.md for wh
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -22,6 +23,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Guarding = Callable[[str], AbstractContextManager[None]]
 """(token): a context in which a handler runs."""
+ErrorPage = Callable[[ApiError, str], Reply | None]
+"""(error, raw path): the error as a page for people, or None where the path is no page's."""
 
 _CORS = (
     (b"access-control-allow-origin", b"*"),
@@ -64,10 +67,12 @@ class Application:
         *,
         guards: Mapping[Access, Guarding] = MappingProxyType({}),
         overloads: tuple[type[Exception], ...] = (),
+        error_page: ErrorPage = lambda _error, _path: None,
     ) -> None:
         """`guards` stand around the handlers of endpoints with that access, and are given the caller's token.
 
         `overloads` are the errors of other rooms that mean: too much waits, nothing was taken, come back later.
+        `error_page` gives errors another shape than that of their API, where people look at them.
         """
         self.endpoints = tuple(endpoints)
         self._router = Router(self.endpoints)
@@ -76,6 +81,7 @@ class Application:
         self._lifespan = lifespan
         self._guards = guards
         self._overloads = overloads
+        self._error_page = error_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope (`http` or `lifespan`)."""
@@ -102,16 +108,19 @@ class Application:
         try:
             reply = await self._answer(scope, receive, raw_path)
         except ApiError as error:
-            reply = _rendered(error, raw_path)
+            reply = self._refused(error, raw_path)
         except self._overloads:
-            reply = _rendered(Overloaded(), raw_path)
+            reply = self._refused(Overloaded(), raw_path)
         except Exception:
             # The path may hold ids but never a secret: tokens travel in headers only.
             log.exception("request failed", method=scope["method"], path=raw_path)
             failure = ApiError(500, "M_UNKNOWN", "the platform failed to answer; the failure is logged")
-            reply = _rendered(failure, raw_path)
+            reply = self._refused(failure, raw_path)
         await send({"type": "http.response.start", "status": reply.status, "headers": _headers(reply)})
         await send({"type": "http.response.body", "body": reply.body})
+
+    def _refused(self, error: ApiError, raw_path: str) -> Reply:
+        return self._error_page(error, raw_path) or _rendered(error, raw_path)
 
     async def _answer(self, scope: Scope, receive: Receive, raw_path: str) -> Reply:
         method = scope["method"]
@@ -228,10 +237,11 @@ def _too_large(max_body: int) -> ApiError:
 def _headers(reply: Reply) -> list[tuple[bytes, bytes]]:
     headers = [
         (b"content-type", reply.content_type),
-        (b"content-length", b"%d" % len(reply.body)),
         *_CORS,
         *reply.headers,
     ]
+    if reply.status != HTTPStatus.NOT_MODIFIED:  # it would be the length of what is not sent (RFC 9110 section 8.6)
+        headers.append((b"content-length", b"%d" % len(reply.body)))
     if not any(name == b"cache-control" for name, _ in reply.headers):
         headers.append(_NO_STORE)
     return headers

@@ -200,7 +200,7 @@ class Endpoint:
 
 def api_of(path: str) -> str:
     """The API that a path belongs to, which decides the shape of its errors."""
-    if path.startswith("/inbox/"):
+    if path.startswith(("/inbox/", "/explore")):  # problem details, RFC 9457
         return INBOX
     if path.startswith(("/oauth/", "/.well-known/oauth")):
         return OAUTH

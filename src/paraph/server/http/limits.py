@@ -25,6 +25,7 @@ LIMITS = {
     "token": Limit(per_second=2, burst=20),
     "keys": Limit(per_second=20, burst=100),
     "log": Limit(per_second=200, burst=2000),
+    "pages": Limit(per_second=10, burst=100),
 }
 
 MAX_BUCKETS = 100_000
