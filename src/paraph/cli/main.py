@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from paraph import __version__
-from paraph.cli import agreement, demo, log, partner, serve, user, witness
+from paraph.cli import agreement, demo, log, partner, policy, serve, user, witness
 
 app = typer.Typer(
     name="paraph",
@@ -37,6 +37,7 @@ app.add_typer(partner.app, name="partner")
 app.add_typer(agreement.app, name="agreement")
 app.add_typer(log.app, name="log")
 app.add_typer(witness.app, name="witness")
+app.add_typer(policy.app, name="policy")
 
 
 def main() -> None:

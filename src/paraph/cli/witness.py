@@ -15,7 +15,8 @@ import typer
 
 from paraph.cli.admin import AsJson
 from paraph.cli.output import emit_json, emit_rows, err, fail, out
-from paraph.tlog import note
+from paraph.cli.policy import difference, read
+from paraph.tlog import note, policy_change
 from paraph.tlog.errors import TlogError
 from paraph.witness import folder
 from paraph.witness.app import WitnessApplication
@@ -116,6 +117,37 @@ def _urls(logs: list[note.Verifier], given: list[str], *, wanted: bool) -> dict[
     if wanted and (missing := origins - found.keys()):
         raise WitnessError(f"--audit-map needs to know where {', '.join(sorted(missing))} is published: --log-url")
     return found
+
+
+@app.command()
+def endorse(
+    change: Annotated[Path, typer.Argument(help="The change of policy, as the platform's operator gave it.")],
+    current: Annotated[Path, typer.Option("--current", help="The policy in force, as you know it.")],
+    data: DataFolder,
+    log: Annotated[str, typer.Option(help="Public key of the log, as you know it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Agree, as a witness of the policy in force, that another one takes its place. Shows what changes, and asks.
+
+    From then on this witness endorses no other successor of that policy. The change is written back with the
+    endorsement added: give it to the operator.
+
+    Example: paraph witness endorse change.note --current policy --data ./w1 --log "localhost/log+0a1b2c3d+AX…"
+    """
+    signed, old = read(change), read(current)
+    try:
+        verifier = note.Verifier.from_vkey(log)
+        new = policy_change.check_signed(signed, old, verifier).text
+    except TlogError as error:
+        fail(f"{change}: {error}")
+    out.print(difference(old, new), markup=False)
+    if not (yes or typer.confirm(f"Should devices of {verifier.name} trust the new policy instead?")):
+        fail("not endorsed")
+    try:
+        change.write_bytes(folder.endorse(data, signed, old, verifier, _now()))
+    except (WitnessError, OSError) as error:
+        fail(str(error))
+    out.print(f"[green]endorsed[/]: {change}")
 
 
 @app.command()

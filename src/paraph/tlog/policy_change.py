@@ -130,12 +130,11 @@ def merge(copies: Sequence[bytes]) -> bytes:
     return note.encode(texts.pop(), list(signatures.values()))
 
 
-def verify(old: bytes, signed: bytes, log: note.Verifier, now: int) -> tuple[Policy, bytes]:
-    """The new policy, for this log, and its text, if the log and a quorum of the old policy have signed the change.
+def check_signed(signed: bytes, old: bytes, log: note.Verifier) -> PolicyChange:
+    """A change of this policy that the log has signed and that could be endorsed; endorsements are not counted.
 
-    `old` is the old policy's text, `now` in seconds: an endorsement from the future does not count. Raises
-    MalformedChange, MalformedPolicy, NotTheSuccessor, LogChanged, ChangeNotSigned, ChangeNotEndorsed; NoteError for a
-    known key's signature that is wrong; WrongLog for an old policy of another log.
+    `old` is the old policy's text. Raises MalformedChange, MalformedPolicy, NotTheSuccessor, LogChanged or
+    ChangeNotSigned; NoteError for a known key's signature that is wrong; WrongLog for an old policy of another log.
     """
     change = parse(signed)
     if change.origin != log.name:
@@ -144,7 +143,23 @@ def verify(old: bytes, signed: bytes, log: note.Verifier, now: int) -> tuple[Pol
         raise NotTheSuccessor("this changes another policy than the one in force")
     if change.text == old:
         raise NotTheSuccessor("the new policy is the old one")
-    _check_quorum(policy.parse(old).for_log(log), signed, log, now)
+    _endorsed(policy.parse(old).for_log(log), signed, log)
+    _usable(change, log)
+    return change
+
+
+def verify(old: bytes, signed: bytes, log: note.Verifier, now: int) -> tuple[Policy, bytes]:
+    """The new policy, for this log, and its text, if the log and a quorum of the old policy have signed the change.
+
+    `old` is the old policy's text, `now` in seconds: an endorsement from the future does not count, an old one does.
+    Raises as `check_signed`, or ChangeNotEndorsed.
+    """
+    change = check_signed(signed, old, log)
+    trusted = policy.parse(old).for_log(log)
+    times = _endorsed(trusted, signed, log)
+    if trusted.quorum_time({name: time for name, time in times.items() if time <= now + MAX_SKEW}) is None:
+        there = ", ".join(sorted(times)) or "nobody"
+        raise ChangeNotEndorsed(f"endorsed by {there}, which is no quorum ({trusted.quorum.name}) of the old policy")
     return _usable(change, log), change.text
 
 
@@ -171,22 +186,17 @@ class Chain:
         return parse(signed).predecessor == policy_hash(self.text)
 
 
-def _check_quorum(old: Policy, signed: bytes, log: note.Verifier, now: int) -> None:
+def _endorsed(old: Policy, signed: bytes, log: note.Verifier) -> dict[str, int]:
+    """When each witness of the old policy endorsed the change, which the log has signed."""
     names = {(one.verifier.name, one.verifier.key_id): one.name for one in old.witnesses}
     try:
         opened = note.open(signed, [log, *(one.verifier for one in old.witnesses)])
     except note.UnverifiedNote as error:
         raise ChangeNotSigned(str(error)) from error
-    if (log.name, log.key_id) not in {(one.name, one.key_id) for one in opened.signatures}:
+    signed_by = {(one.name, one.key_id): one.signature for one in opened.signatures}
+    if (log.name, log.key_id) not in signed_by:
         raise ChangeNotSigned(f"the log {log.name} has not signed this change")
-    times = {
-        names[one.name, one.key_id]: cosigned_at(one.signature)
-        for one in opened.signatures
-        if (one.name, one.key_id) in names
-    }
-    if old.quorum_time({name: time for name, time in times.items() if time <= now + MAX_SKEW}) is None:
-        there = ", ".join(sorted(times)) or "nobody"
-        raise ChangeNotEndorsed(f"endorsed by {there}, which is no quorum ({old.quorum.name}) of the old policy")
+    return {names[key]: cosigned_at(signature) for key, signature in signed_by.items() if key in names}
 
 
 def _usable(change: PolicyChange, log: note.Verifier) -> Policy:

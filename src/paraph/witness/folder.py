@@ -3,11 +3,12 @@
 A map auditor has a `map-<log>.db` for each log besides: what it followed, which it makes again if it is lost.
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from paraph.tlog import note
+from paraph.tlog import note, policy, policy_change
 from paraph.tlog.cosignature import CosignatureSigner
 from paraph.tlog.errors import TlogError
 from paraph.witness.audit_store import AuditStore
@@ -47,6 +48,25 @@ def open_auditor(folder: Path, log: note.Verifier, url: str, vkey: str, clock: C
     faults = WitnessStore(folder / STATE, vkey)  # its own connection: audits have a thread of their own
     store = AuditStore(folder / f"map-{origin_hash(log.name)[:16]}.db")
     return MapAuditor(store, HttpSource(url), faults.keep_fault, clock=clock)
+
+
+def endorse(folder: Path, signed: bytes, old: bytes, log: note.Verifier, now: int) -> bytes:
+    """A change of policy with this witness's endorsement besides; `now` in seconds.
+
+    A witness endorses one successor of a policy, ever: two quorums share a witness, so a policy cannot be replaced by
+    two. Raises WitnessError for a change that this witness has no say in, or must not endorse.
+    """
+    signer, store = open_folder(folder)
+    with contextlib.closing(store):
+        try:
+            change = policy_change.check_signed(signed, old, log)
+            if signer.verifier not in [known.verifier for known in policy.parse(old).witnesses]:
+                raise WitnessError(f"{signer.name} is none of the old policy's witnesses: nothing depends on it")
+            if not store.endorse(change.origin, change.predecessor, change.text, now):
+                raise WitnessError("this witness has endorsed another successor of the same policy already")
+            return policy_change.cosign(signed, signer, now)
+        except TlogError as error:
+            raise WitnessError(str(error)) from error
 
 
 def _write_key(path: Path, signer: CosignatureSigner) -> None:

@@ -159,6 +159,15 @@ class WitnessStore:
             (*row, found.origin, MOST_FAULTS),
         )
 
+    def endorse(self, origin: str, predecessor: bytes, text: bytes, time: int) -> bool:
+        """Remember the one policy that this witness wants to follow an older one, durably; False if it was another."""
+        values = (origin, predecessor, text, time)
+        self._connection.execute("INSERT OR IGNORE INTO endorsed VALUES (?, ?, ?, ?)", values)
+        found = self._connection.execute(
+            "SELECT text FROM endorsed WHERE origin = ? AND predecessor = ?", (origin, predecessor)
+        ).fetchone()
+        return bool(found[0] == text)
+
     def faults(self) -> list[FoundFault]:
         """Every fault that was kept."""
         rows = self._connection.execute("SELECT origin, leaf_index, leaf, time, reason, note FROM fault ORDER BY 1, 2")

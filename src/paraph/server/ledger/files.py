@@ -127,6 +127,13 @@ def write_secret(path: Path, text: str) -> None:
     _sync_directory(path.parent)
 
 
+def write_public(path: Path, data: bytes) -> None:
+    """Write a file into a directory that is there, whole or not at all, durably."""
+    _write_synced(_beside(path), data)
+    _beside(path).rename(path)
+    _sync_directory(path.parent)
+
+
 def _beside(place: Path) -> Path:
     return place.with_name(f"{place.name}{_NEW}")
 

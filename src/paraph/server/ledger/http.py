@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from paraph.server.http import Access, Endpoint, MatrixError, Reply, Request
+from paraph.server.ledger import policies
 from paraph.server.ledger.errors import MapNotKept, TooManyLeaves
 from paraph.server.ledger.files import CHECKPOINT
 from paraph.server.ledger.label_map import KeyAnswer
@@ -48,6 +49,14 @@ def endpoints(ledger: Ledger, database: Database) -> list[Endpoint]:
         *(
             Endpoint("GET", path, Access.PUBLIC, handlers.tile, "A tile or entry bundle (C2SP tlog-tiles)", "log")
             for path in _TILE_PATHS
+        ),
+        Endpoint(
+            "GET",
+            "/log/policies/{number}",
+            Access.PUBLIC,
+            handlers.policy,
+            "A change of the witness policy, signed by the log and endorsed by the old policy's quorum",
+            "log",
         ),
         Endpoint(
             "GET",
@@ -103,6 +112,14 @@ class Handlers:
         if data is None:
             raise MatrixError(404, "M_NOT_FOUND", f"{tile.path} is not published")
         return Reply(200, data, _BINARY, _IMMUTABLE)
+
+    async def policy(self, request: Request) -> Reply:
+        """A change of the witness policy, by its number; those to come are not there yet, so 404 is not kept."""
+        path = policies.path_of(request.params["number"])
+        data = None if path is None else await asyncio.to_thread(self._ledger.tile_file, path)
+        if data is None:
+            raise MatrixError(404, "M_NOT_FOUND", "no such change of the policy")
+        return Reply(200, data, _TEXT, _IMMUTABLE)
 
     async def leaf(self, request: Request) -> Reply:
         """Index and size of a leaf; waits up to `timeout` milliseconds for a leaf that is recorded already."""
