@@ -222,6 +222,19 @@ async def test_records_of_the_last_minute_are_pending() -> None:
     assert [problem.fault for problem in (await history_of(author)).report.problems] == [Fault.LABEL]
 
 
+async def test_an_edited_record_is_no_newcomer() -> None:
+    """Also in its first minute: the log holds a leaf there that nothing opens."""
+    author = usual()
+    end = author.log.epochs[-1][1]
+    author.access(1, end + 5000)
+    author.close(end + 10_000)
+    author.access(1, end + 8000)
+    author.records[11] = edited(author.records[11], event_ids=[])
+    history = await history_of(author)
+    assert [(problem.fault, problem.record) for problem in history.report.problems] == [(Fault.DIFFERS, 12)]
+    assert [one.ts for one in history.pending] == [end + 8000]
+
+
 async def test_what_only_her_device_can_tell() -> None:
     """Its own enrolment left out with all that is before, another identity, another account log key."""
     author = usual()

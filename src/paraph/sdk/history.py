@@ -4,6 +4,7 @@ The platform's list of entries is taken in, then the verifiable map is asked for
 that the pinned policy's quorum cosigned just now. What the platform left out or changed is then named and counted.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ from paraph.protocol.enrolment import key_hash
 from paraph.protocol.entry import account_key, grant_key
 from paraph.protocol.errors import ProtocolError
 from paraph.protocol.limits import MERGE_DELAY_MS
+from paraph.protocol.map_key import private_map_key
 from paraph.sdk.errors import LogError, TransportError
 from paraph.sdk.keystore import Records
 from paraph.sdk.lateness import Lateness
@@ -122,7 +124,12 @@ class Collector:
             self._unread.append(Problem(Fault.DIFFERS, f"{name} cannot be read: {error}"))
 
     def _grant_keys(self, entries: Sequence[OpenedEntry]) -> dict[str, bytes]:
-        return {grant_id: grant_key(self._known.log_key, grant_id) for grant_id in granted(entries)}
+        """The keys of the recorded grants; one whose id is none has no key, and its record is named for it."""
+        keys = {}
+        for grant_id in granted(entries):
+            with contextlib.suppress(ProtocolError):
+                keys[grant_id] = grant_key(self._known.log_key, grant_id)
+        return keys
 
     def _wanted(self, entries: Sequence[OpenedEntry], until: int) -> list[bytes]:
         places = labels_wanted(entries, self._account_key, self._grant_keys(entries), until)
@@ -144,14 +151,27 @@ class Collector:
         raise LogError("the person's grants change faster than they can be proven; try again")
 
     def _parted(self, proven: Statements) -> tuple[list[OpenedEntry], list[OpenedEntry]]:
-        """The records that are, or should be, in the tree; and those of its last minute that are still on their way."""
-        since, in_log = proven.tree.epoch.time - MERGE_DELAY_MS, _logged(proven)
-        absent = [one for one in self._entries if one.ts > since and one.leaf not in in_log]
+        """The records that are, or should be, in the tree; and those of its last minute that are still on their way.
+
+        Where the log holds leaves that no listed record opens, a record that opens none is no newcomer: it was edited.
+        """
+        since = proven.tree.epoch.time - MERGE_DELAY_MS
+        opened = {one.leaf for one in self._entries}
         keys: dict[str | None, bytes] = {None: self._account_key}
         keys.update(self._grant_keys(self._entries))
-        pending = [one for one in absent if one.is_in_place(keys.get(one.grant_id))]
-        waiting = {id(one) for one in pending}
-        return [one for one in self._entries if id(one) not in waiting], pending
+        unopened = {key: len(set(it.leaves) - opened) for key, it in proven.found.items()}
+        in_log = {leaf for statement in proven.found.values() for leaf in statement.leaves}
+        logged, pending = [], []
+        for one in self._entries:
+            key = private_map_key(one.week, one.label)
+            is_new = one.ts > since and one.leaf not in in_log and one.is_in_place(keys.get(one.grant_id))
+            if is_new and not unopened.get(key):
+                pending.append(one)
+                continue
+            if is_new:
+                unopened[key] -= 1
+            logged.append(one)
+        return logged, pending
 
     async def _proof(self, logged: Sequence[OpenedEntry], proven: Statements, policy: Policy) -> Evidence:
         keys = self._wanted(logged, proven.tree.epoch.time)
@@ -184,8 +204,3 @@ class Collector:
         if any(isinstance(made, dict) and made.get("log_key_hash") != committed for made in enrolments):
             problems.append(Problem(Fault.CONTENT, "an enrolment commits to another account log key than this one"))
         return problems
-
-
-def _logged(proven: Statements) -> set[bytes]:
-    """Every leaf that is proven to be in the log; a leaf names its label, so it is under that one."""
-    return {leaf for statement in proven.found.values() for leaf in statement.leaves}
