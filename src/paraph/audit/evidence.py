@@ -7,7 +7,7 @@ module with `check(document, policy, now) -> Verdict`, and a row in `KINDS`.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from paraph.audit import history, missed_deadline
+from paraph.audit import fork, history, missed_deadline
 from paraph.audit.envelope import read
 from paraph.audit.errors import LogError, MalformedEvidence
 from paraph.audit.verdict import Outcome, Verdict
@@ -16,7 +16,11 @@ from paraph.tlog.policy import Policy
 Check = Callable[[Mapping[str, Any], Policy, int], Verdict]
 """Checks the document of one kind at a time in seconds; raises LogError for what shows nothing."""
 
-KINDS: dict[str, Check] = {history.KIND: history.check, missed_deadline.KIND: missed_deadline.check}
+KINDS: dict[str, Check] = {
+    fork.KIND: fork.check,
+    history.KIND: history.check,
+    missed_deadline.KIND: missed_deadline.check,
+}
 """Every kind of evidence that fits into one document."""
 
 

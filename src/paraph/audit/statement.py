@@ -100,7 +100,7 @@ class TreeProof:
         Raises BadTreeProof for what is no proof.
         """
         bundle, text, signatures = self._signatures()
-        known = [item for item in signatures if (item.name, item.key_id) in _known_keys(policy)]
+        known = [item for item in signatures if (item.name, item.key_id) in known_keys(policy)]
         if not known:
             raise Unwitnessed("the checkpoint", "signatures of this policy's log and witnesses", "none")
         return replace(self, bundle=replace(bundle, checkpoint=note.encode(text, known)).encode())
@@ -112,7 +112,7 @@ class TreeProof:
         """
         _, _, signatures = self._signatures()
         for item in signatures:
-            if (item.name, item.key_id) not in _known_keys(policy):
+            if (item.name, item.key_id) not in known_keys(policy):
                 meaning = "signatures of keys that the policy names (it may have named others then)"
                 raise BadTreeProof("the checkpoint", meaning, f"one by {item.name[:200]!r}")
 
@@ -187,7 +187,8 @@ class KeyStatement:
         )
 
 
-def _known_keys(policy: Policy) -> set[tuple[str, bytes]]:
+def known_keys(policy: Policy) -> set[tuple[str, bytes]]:
+    """Names and ids of all keys that a policy can judge signatures by: its logs' and its witnesses'."""
     logs = {(log.verifier.name, log.verifier.key_id) for log in policy.logs}
     return logs | {(witness.verifier.name, witness.verifier.key_id) for witness in policy.witnesses}
 
