@@ -24,19 +24,26 @@ POLICY = f"witness w {WITNESS.verifier.vkey}\nquorum w\n"
 
 
 class PublishedLog:
-    """Leaves, tiles and the map over them. `omitted` leaves are in the log and not in its map; times are ms."""
+    """Leaves, tiles and the map over them; times are ms.
+
+    `witnesses` cosign what is published. While `omit` is set, the map leaves out what is published.
+    """
 
     def __init__(self) -> None:
         self.edge = Edge()
         self.leaves: list[bytes] = []
         self.files: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.omit = False
         self.omitted: set[bytes] = set()
+        self.witnesses: tuple[CosignatureSigner, ...] = (WITNESS,)
         self.trees: dict[int, tuple[int, PrefixMap, dict[bytes, list[int]]]] = {}
 
     def publish(self, *leaves: bytes, time: int = 0, cosigned: int | None = None) -> None:
         """One more epoch, cosigned at its time, or at `cosigned` (ms)."""
         before = self.edge.size
+        if self.omit:
+            self.omitted.update(leaves)
         tree, places = _map_of([*self.leaves, *leaves], self.omitted)
         added = [*leaves, epoch_leaf(len(self.trees), before, b64url(tree.root), time)]
         tiles = self.edge.append(leaf_hash(leaf) for leaf in added)
@@ -48,10 +55,10 @@ class PublishedLog:
         self.trees[self.edge.size] = time, tree, places
         self.cosign(time if cosigned is None else cosigned)
 
-    def cosign(self, time: int, *witnesses: CosignatureSigner) -> None:
-        """Publish the newest tree cosigned at a time (ms) by these witnesses, the policy's if none is named."""
+    def cosign(self, time: int) -> None:
+        """Publish the newest tree, cosigned at a time (ms)."""
         head = checkpoints.Checkpoint(KEY.name, self.edge.size, self.edge.root())
-        signatures = [signer.cosign(head.text, time // 1000) for signer in witnesses or (WITNESS,)]
+        signatures = [signer.cosign(head.text, time // 1000) for signer in self.witnesses]
         self.publish_checkpoint(head, *signatures)
 
     def publish_checkpoint(self, head: checkpoints.Checkpoint, *signatures: note.Signature) -> None:
