@@ -1,5 +1,5 @@
 module paraph.test/sumdb
 
-go 1.21
+go 1.25.0
 
-require golang.org/x/mod v0.17.0
+require golang.org/x/mod v0.40.0

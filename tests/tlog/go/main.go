@@ -13,7 +13,7 @@ import (
 )
 
 type noteQuestion struct {
-	Note  string
+	Note  []byte
 	Vkeys []string
 }
 
@@ -37,6 +37,9 @@ type request struct {
 	Notes   []noteQuestion
 	Records []recordQuestion
 	Trees   []treeQuestion
+	Vkeys   [][]byte
+	Skeys   [][]byte
+	Logs    []logQuestion
 	Skey    string
 	Text    string
 }
@@ -45,6 +48,9 @@ type answer struct {
 	Notes   []string
 	Records []string
 	Trees   []string
+	Vkeys   []string
+	Skeys   []string
+	Logs    []logAnswer
 	Signed  string
 }
 
@@ -79,7 +85,7 @@ func open(q noteQuestion) error {
 		}
 		known = append(known, verifier)
 	}
-	_, err := note.Open([]byte(q.Note), note.VerifierList(known...))
+	_, err := note.Open(q.Note, note.VerifierList(known...))
 	return err
 }
 
@@ -108,6 +114,18 @@ func run() error {
 	for _, t := range q.Trees {
 		a.Trees = append(a.Trees, verdict(
 			tlog.CheckTree(hashes(t.Proof), t.NewSize, hash(t.NewRoot), t.OldSize, hash(t.OldRoot))))
+	}
+	for _, vkey := range q.Vkeys {
+		_, err := note.NewVerifier(string(vkey))
+		a.Vkeys = append(a.Vkeys, verdict(err))
+	}
+	for _, skey := range q.Skeys {
+		_, err := note.NewSigner(string(skey))
+		a.Skeys = append(a.Skeys, verdict(err))
+	}
+	for _, l := range q.Logs {
+		count, err := folder(l.Directory).judge(l.Vkey)
+		a.Logs = append(a.Logs, logAnswer{count, verdict(err)})
 	}
 	var err error
 	if a.Signed, err = sign(q.Skey, q.Text); err != nil {
