@@ -4,8 +4,8 @@ Each batch of writes takes one lock (of the database, until its transaction ends
 of all processes follow each other: commit order is position order, and position n is never visible before n-1 is
 settled. Under that lock, before its first function runs, a batch takes in what other processes have committed since.
 
-A process waits for the lock, for what is added and for the commit without holding up its event loop; statements that need
-an answer run on the loop, some 50 microseconds each. See docs/adr/0008.
+A process waits for the lock, for what is added and for the commit without holding up its event loop; statements that
+need an answer run on the loop, some 50 microseconds each. See docs/adr/0008.
 """
 
 import asyncio
