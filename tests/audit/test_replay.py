@@ -57,6 +57,7 @@ def test_a_whole_log_is_verified_and_counted(log: LogWriter) -> None:
     """The report names the tree, counts leaves by kind and knows the closing epoch."""
     log.put("tile/0/000.p/257.new", b"left by a crash")
     log.put("tile/0/002.p/90", b"of a later tree")
+    log.put("policies/1", b"a change of policy lies beside the tree")
     seen: list[tuple[int, int]] = []
     leaves: list[int] = []
     report = verify(

@@ -1,5 +1,6 @@
 """The tiles and bundles of one signed tree, fetched and held against what the leaves give."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
@@ -21,6 +22,9 @@ from paraph.tlog.tiles import (
     tiles_for_inclusion,
 )
 
+_POLICY = re.compile(r"policies/[1-9][0-9]*")
+"""Changes of the witness policy lie beside the tree and are signed notes of their own (`tlog.policy_change`)."""
+
 
 class TreeFiles:
     """Fetches the files of one signed tree and compares them; counts what it compared."""
@@ -41,7 +45,7 @@ class TreeFiles:
         try:
             tile = parse_path(path)
         except MalformedPath:
-            if path != "checkpoint":
+            if path != "checkpoint" and not _POLICY.fullmatch(path):
                 self.unchecked.append(path)
             return
         if tile.width <= self._width(tile):

@@ -14,9 +14,10 @@ import msgspec
 from paraph.audit.errors import LogError as AuditError
 from paraph.audit.statement import ProvenTree, TreeProof
 from paraph.protocol.errors import ProtocolError
-from paraph.sdk.errors import ForkDetectedError, LogError, MatrixError, ProblemError
+from paraph.sdk.errors import ForkDetectedError, LogError, MatrixError, ProblemError, SdkError
 from paraph.sdk.keystore import Records
 from paraph.sdk.logtiles import LogTiles
+from paraph.sdk.policy import FollowedPolicy
 from paraph.sdk.statements import Statements, ask
 from paraph.sdk.transport import PARAPH, Transport
 from paraph.tlog import checkpoint as checkpoints
@@ -26,7 +27,7 @@ from paraph.tlog import proof as proofs
 from paraph.tlog.checkpoint import Checkpoint
 from paraph.tlog.errors import TlogError
 from paraph.tlog.merkle import leaf_hash, verify_inclusion
-from paraph.tlog.policy import MAX_SKEW, Policy
+from paraph.tlog.policy import MAX_SKEW, Policy, PolicyError
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ PROVEN = "leaf"
 INTEGRATION_MS = 10_000
 MAX_AGE = 600
 """Seconds since a quorum cosigned, and since the epoch was made, up to which a tree tells how things stand."""
+LOOK_MS = 86_400_000
+"""How often is looked whether the policy was replaced, where checkpoints still satisfy the one that is known."""
 ASKS = 3
 """Trees under which the map is asked, when the platform no longer keeps the map of one."""
 NOT_KEPT = "ORG_PARAPH_MAP_NOT_KEPT"
@@ -103,8 +106,12 @@ class LogView:
         self._policy: Policy | None = None
         self._believed: tuple[ProvenTree, TreeProof] | None = None
         self._refreshing = asyncio.Lock()
+        self._followed: FollowedPolicy | None = None
+        self._looked: int | None = None
         if policy is not None:
-            self.adopt(policy)
+            read_policy(policy, vkey)
+            self._followed = FollowedPolicy(transport, records, self._verifier, policy)
+            self.adopt(self._followed.text)
 
     def adopt(self, policy: str) -> None:
         """From now on judge by this policy. Who replaces one has verified that the old one's quorum wanted it.
@@ -144,8 +151,10 @@ class LogView:
                 raise ForkDetectedError("this log has shown two histories; nothing is shared with partners any more")
             if self._policy is None:
                 raise LogError("this platform's log has no witness policy, so nothing in it is proven")
+            if self._looked is None or self._now() >= self._looked + LOOK_MS:
+                await self._policy_changed()
             try:
-                return await self._refresh(self._policy)
+                return await self._judged(self._policy)
             except (TlogError, ProtocolError, AuditError) as error:
                 raise LogError(f"the log's answer does not check: {error}") from error
 
@@ -189,6 +198,32 @@ class LogView:
             except AuditError as error:
                 raise LogError(f"the map of the log does not check: {error}") from error
         raise LogError("the platform keeps the map of none of its published trees")
+
+    # Policy
+
+    async def _judged(self, policy: Policy) -> ProvenTree:
+        """A checkpoint that does not satisfy the policy may satisfy the one that has replaced it meanwhile."""
+        try:
+            return await self._refresh(policy)
+        except PolicyError:
+            if not await self._policy_changed() or self._policy is None:
+                raise
+        return await self._refresh(self._policy)
+
+    async def _policy_changed(self) -> bool:
+        """Take up what the policy's own quorum has replaced it by, if it has; whether there was anything."""
+        if self._followed is None:
+            return False
+        before = self._followed.text
+        try:
+            await self._followed.advance(self._now() // 1000)
+            self._looked = self._now()
+        except SdkError as error:
+            log.warning("this device stays with its witness policy: %s", error)
+        if self._followed.text == before:
+            return False
+        self.adopt(self._followed.text)
+        return True
 
     # Checkpoints
 
