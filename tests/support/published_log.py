@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 
@@ -34,6 +35,8 @@ class PublishedLog:
         self.leaves: list[bytes] = []
         self.files: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.asked: list[list[str]] = []
+        self.most_leaves = 20_000
         self.omit = False
         self.omitted: set[bytes] = set()
         self.witnesses: tuple[CosignatureSigner, ...] = (WITNESS,)
@@ -84,9 +87,14 @@ class PublishedLog:
         assert isinstance(keys, list)
         if size not in self.trees:
             return httpx.Response(404, json={"errcode": "ORG_PARAPH_MAP_NOT_KEPT", "error": "not kept"})
-        return httpx.Response(200, json={"size": size, "answers": [self._statement(size, key) for key in keys]})
+        self.asked.append(keys)
+        answers = [self.statement(size, key) for key in keys]
+        if len(keys) > 1 and sum(len(answer["leaves"]) for answer in answers) > self.most_leaves:
+            return httpx.Response(413, json={"errcode": "M_TOO_LARGE", "error": "ask for fewer keys at a time"})
+        return httpx.Response(200, json={"size": size, "answers": answers})
 
-    def _statement(self, size: int, key: str) -> dict[str, object]:
+    def statement(self, size: int, key: str) -> dict[str, Any]:
+        """What the map of a tree says about a key."""
         _, tree, places = self.trees[size]
         indexes = places.get(bytes.fromhex(key), [])
         return {
