@@ -60,6 +60,11 @@ class Witnesses:
         self._clients = [WitnessClient(one, log, self._prove, self._http) for one in known if one.url]
         self._failing: dict[str, str] = {}
 
+    @property
+    def audited(self) -> bool:
+        """Whether no quorum is complete before somebody has read the new leaves from this platform."""
+        return self._policy is not None and self._policy.map_audited
+
     async def cosign(self, signed: bytes) -> bytes:
         """The log's signed checkpoint with the cosignatures of a quorum, in the policy's order.
 
