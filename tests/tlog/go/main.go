@@ -23,6 +23,14 @@ type recordQuestion struct {
 	Root  []byte
 	Index int64
 	Leaf  []byte
+	Hash  []byte // of the leaf, where that is asked about
+}
+
+func (r recordQuestion) hash() tlog.Hash {
+	if r.Hash != nil {
+		return hash(r.Hash)
+	}
+	return tlog.RecordHash(r.Leaf)
 }
 
 type treeQuestion struct {
@@ -109,7 +117,7 @@ func run() error {
 	}
 	for _, r := range q.Records {
 		a.Records = append(a.Records, verdict(
-			tlog.CheckRecord(hashes(r.Proof), r.Size, hash(r.Root), r.Index, tlog.RecordHash(r.Leaf))))
+			tlog.CheckRecord(hashes(r.Proof), r.Size, hash(r.Root), r.Index, r.hash())))
 	}
 	for _, t := range q.Trees {
 		a.Trees = append(a.Trees, verdict(
