@@ -1,7 +1,8 @@
-"""What a partner verifies: whose devices speak for an author, and that each answer comes with its access entries."""
+"""What a partner verifies: whose devices speak for an author, and that each answer comes with entries and receipts."""
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -11,27 +12,74 @@ from paraph.protocol.chain import verify_device_keys
 from paraph.protocol.enrolment import key_hash, verify_enrolment
 from paraph.protocol.entry import access_label
 from paraph.protocol.errors import ProtocolError
-from paraph.protocol.grant import Grant, verify_grant
+from paraph.protocol.grant import DropRooms, Grant, Shorten, verify_amendment, verify_grant
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import Device, OlmEvent
 from paraph.sdk.errors import IdentityChangedError, ReceiptError, SdkError, TrustError
 from paraph.sdk.keystore import Records
-from paraph.sdk.receipts import LedgerEntry, read_entry
+from paraph.sdk.receipts import LedgerEntry, ReceiptKey, check_receipt, read_entry
 
 log = logging.getLogger(__name__)
 
 AUTHOR = "author-master"
-GRANT = "grant"
+GRANT = "held-grant"
 GRANT_KEY = "grant-key"
-ACCESS = "access"
+ACCESS = "access-shown"
+HELD = "held-messages"
+MAX_HELD = 200
+"""Answers kept closed for one grant whose key has not come; beyond it the oldest go."""
+MAX_SKEW_MS = 60_000
+"""By how much the platform's clock may differ from this partner's."""
 
 
 class HeldGrant(msgspec.Struct, frozen=True):
-    """A grant that this partner holds (or held), as far as it matters for answers."""
+    """A grant that this partner holds (or held), as far as it matters for answers: as its amendments leave it.
+
+    `rooms` None: all but the `excluded`. Times are milliseconds.
+    """
 
     grant_id: str
     person: str
     key_hash: str
+    purposes: tuple[str, ...]
+    rooms: tuple[str, ...] | None
+    excluded: tuple[str, ...]
+    from_: int
+    until: int
+
+    def covers(self, room_id: str) -> bool:
+        """Whether something may be read in this room."""
+        return room_id not in self.excluded and (self.rooms is None or room_id in self.rooms)
+
+
+class Unlabelled(msgspec.Struct, frozen=True):
+    """What an author's entry let through before her grant key came: its label, to be checked, and the messages."""
+
+    room_id: str
+    week: int
+    label: bytes
+    events: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What messages were asked for: room, purpose, and when the request left and the answer came (ms)."""
+
+    room_id: str
+    purpose: str
+    sent: int
+    answered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One author's entry and receipt, checked. `labelled`: her grant key has come, and the label is the right one."""
+
+    entry: LedgerEntry
+    receipt: dict[str, Any]
+    week: int
+    label: bytes
+    labelled: bool
 
 
 class GrantBook:
@@ -79,43 +127,84 @@ class GrantBook:
         return all(isinstance(name, str) and self._records.get(GRANT, name, HeldGrant) is not None for name in named)
 
     def check_answer(
-        self, room_id: str, purpose: str, events: Sequence[Mapping[str, Any]], rendered: Sequence[Any]
-    ) -> tuple[LedgerEntry, ...]:
-        """Check that the access entries say exactly what was served, to whom, for what. Raises ReceiptError."""
+        self, asked: Asked, events: Sequence[Any], rendered: Sequence[Any], key: ReceiptKey
+    ) -> tuple[Checked, ...]:
+        """Check that entries and receipts say exactly what was served, to whom, for what. Changes nothing.
+
+        Raises ReceiptError; OtherKeyError where a receipt's signature is by another key than `key`.
+        """
         served: dict[str, list[str]] = {}
         for event in events:
+            if not isinstance(event, dict):
+                raise ReceiptError("the answer holds something that is no event")
             served.setdefault(str(event.get("sender")), []).append(str(event.get("event_id")))
-        entries = tuple(self._access(item) for item in rendered)
-        for entry in entries:
-            if (entry.body["room_id"], entry.body["purpose"]) != (room_id, purpose):
-                raise ReceiptError("an access entry names another room or purpose than was asked for")
-            if served.pop(entry.person, None) != entry.body["event_ids"]:
+        checked = tuple(self._access(item, asked, key) for item in rendered)
+        for found in checked:
+            if served.pop(found.entry.person, None) != found.entry.body["event_ids"]:
                 raise ReceiptError("an access entry does not list exactly the events that were served")
         if served:
             raise ReceiptError(f"no access entry for what was served of {sorted(served)}")
-        self._take_once(entries)
-        return entries
-
-    def _take_once(self, entries: Sequence[LedgerEntry]) -> None:
-        """Each answer has entries of its own: one that was shown before records no second read."""
-        names = [entry.leaf.hex() for entry in entries]
-        if any(self._records.get(ACCESS, name, bool) for name in names):
+        if any(self._records.get(ACCESS, _name(found.entry), bool) for found in checked):
             raise ReceiptError("an access entry was shown with an earlier answer")
-        for name in names:
-            self._records.put(ACCESS, name, True)
+        return checked
 
-    def _access(self, rendered: Any) -> LedgerEntry:
+    def take(self, checked: Sequence[Checked]) -> None:
+        """Each answer has entries of its own: one that was shown before records no second read."""
+        for found in checked:
+            self._records.put(ACCESS, _name(found.entry), True)
+
+    def forget(self, before: int) -> None:
+        """Forget which entries of a time before this one (ms) were shown: their time alone gives them away."""
+        for name, _ in self._records.items(ACCESS, bool):
+            if int(name.partition("/")[0]) < before:
+                self._records.delete(ACCESS, name)
+
+    def hold(self, found: Checked, room_id: str, events: Sequence[dict[str, Any]]) -> None:
+        """Keep messages closed until the grant key shows whether their entry's label is the right one."""
+        prefix = f"{found.entry.body['grant_id']}/"
+        held = self._records.items(HELD, Unlabelled, prefix)
+        for name, _ in held[: max(0, len(held) - MAX_HELD + 1)]:
+            self._records.delete(HELD, name)  # they can be asked for again
+        self._records.put(
+            HELD, prefix + _name(found.entry), Unlabelled(room_id, found.week, found.label, tuple(events))
+        )
+
+    def release(self, grant_id: str) -> list[tuple[Unlabelled, bool]]:
+        """What was held for a grant whose key has come, each with whether its entry stands under the right label."""
+        key = unb64url(self._records.get(GRANT_KEY, grant_id, str) or "", 32)
+        released = []
+        for name, held in self._records.items(HELD, Unlabelled, f"{grant_id}/"):
+            released.append((held, access_label(key, held.week) == held.label))
+            self._records.delete(HELD, name)
+        return released
+
+    def _access(self, rendered: Any, asked: Asked, key: ReceiptKey) -> Checked:
         entry = read_entry(rendered)
         if (entry.kind, entry.partner) != ("access", self._slug):
             raise ReceiptError("the answer carries an entry that is no access of this partner")
-        held = self._records.get(GRANT, entry.body["grant_id"], HeldGrant)
+        if (entry.body["room_id"], entry.body["purpose"]) != (asked.room_id, asked.purpose):
+            raise ReceiptError("an access entry names another room or purpose than was asked for")
+        held = self._held(entry, asked)
+        known = self._records.get(GRANT_KEY, held.grant_id, str)
+        if known is not None:
+            read_entry(rendered, label=access_label(unb64url(known, 32), rendered["week"]))
+        check_receipt(rendered, entry, key)
+        label = unb64url(rendered["label"], 32)
+        return Checked(entry, rendered["receipt"], rendered["week"], label, known is not None)
+
+    def _held(self, entry: LedgerEntry, asked: Asked) -> HeldGrant:
+        """The grant that an entry names, if it is one of that person and lets this be read at that time."""
+        name = entry.body["grant_id"]
+        held = self._records.get(GRANT, name, HeldGrant) if isinstance(name, str) else None
         if held is None or held.person != entry.person:
             raise ReceiptError("an access entry names a grant that this partner does not hold from that person")
-        key = self._records.get(GRANT_KEY, held.grant_id, str)
-        if key is not None:
-            label = access_label(unb64url(key, 32), rendered["week"])
-            read_entry(rendered, label=label)
-        return entry
+        if not held.covers(asked.room_id) or asked.purpose not in held.purposes:
+            raise ReceiptError("an access entry names a grant that does not cover this room and purpose")
+        if not held.from_ <= entry.ts < held.until:
+            raise ReceiptError("an access entry is of a time outside the grant that it names")
+        if not asked.sent - MAX_SKEW_MS <= entry.ts <= asked.answered + MAX_SKEW_MS:
+            raise ReceiptError("an access entry is not of the time of this answer, by this partner's clock")
+        return held
 
     def _grant(self, item: Mapping[str, Any]) -> Grant:
         person = item["grant"]["person"]
@@ -128,9 +217,36 @@ class GrantBook:
             raise TrustError(f"the platform shows a grant to {grant.partner}")
         devices = [device for shown in item["devices"] if (device := _device_or_none(shown, person, master))]
         self._records.put(AUTHOR, person, master)
-        self._records.put(GRANT, grant.grant_id, HeldGrant(grant.grant_id, person, grant.grant_key_hash))
+        self._records.put(GRANT, grant.grant_id, _narrowed(grant, item["amendments"], master))
         self._engine.users.vouch(person, master, devices)
         return grant
+
+
+def _name(entry: LedgerEntry) -> str:
+    """An entry's name in the store: by time, and by its leaf."""
+    return f"{entry.ts:016d}/{entry.leaf.hex()}"
+
+
+def _narrowed(grant: Grant, amendments: Sequence[Mapping[str, Any]], master: str) -> HeldGrant:
+    """The grant as these amendments leave it, each signed under the author's master key. Raises ProtocolError."""
+    excluded, until = set[str](), grant.until
+    for item in amendments:
+        change = verify_amendment(item["amendment"], item["chain"], grant=grant, master_key=master).change
+        if isinstance(change, DropRooms):
+            excluded.update(change.rooms)
+        elif isinstance(change, Shorten):
+            until = min(until, change.until)
+    rooms = None if grant.rooms == "all" else tuple(grant.rooms)
+    return HeldGrant(
+        grant.grant_id,
+        grant.person,
+        grant.grant_key_hash,
+        tuple(grant.purposes),
+        rooms,
+        tuple(sorted(excluded)),
+        grant.from_,
+        until,
+    )
 
 
 def _device_or_none(shown: Mapping[str, Any], person: str, master: str) -> Device | None:

@@ -1,5 +1,6 @@
 """`Partner`: a partner's side of the Inbox API, from its keys to messages it was allowed to open."""
 
+import logging
 import os
 import secrets as randomness
 from collections.abc import Callable, Mapping
@@ -16,13 +17,19 @@ from paraph.protocol.limits import DAY_MS
 from paraph.protocol.signing import SigningKey, sign
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import KeysUpload, SyncPart
-from paraph.sdk.errors import DecryptionError, ProblemError, SdkError, TransportError, TrustError
-from paraph.sdk.inbox import GrantBook
+from paraph.sdk.errors import ProblemError, ReceiptError, SdkError, TransportError, TrustError
+from paraph.sdk.inbox import MAX_SKEW_MS, Asked, Checked, GrantBook
+from paraph.sdk.intake import Intake
 from paraph.sdk.keystore import MemoryStore, Records, Store
+from paraph.sdk.partners import Trust
 from paraph.sdk.person import system_time
-from paraph.sdk.receipts import LedgerEntry
-from paraph.sdk.rooms import Message, closed_message, opened_message
+from paraph.sdk.platform_log import PlatformLog
+from paraph.sdk.promises import Proven, filed
+from paraph.sdk.receipts import LedgerEntry, OtherKeyError, ReceiptKey
+from paraph.sdk.rooms import Message, opened_message
 from paraph.sdk.transport import Transport, path
+
+log = logging.getLogger(__name__)
 
 TABLE = "partner"
 SINCE = "key-events"
@@ -57,10 +64,10 @@ class GrantedRoom:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer of the Inbox API, its access entries checked.
+    """One answer of the Inbox API, its access entries and receipts checked.
 
-    `pending` are the ids of messages whose key has not come (or never will: written before the grant). `next` is passed
-    as `since` for what follows.
+    `pending` are the ids of messages whose key has not come (or never will: written before the grant), or whose
+    author's grant key has not come. `next` is passed as `since` for what follows.
     """
 
     messages: tuple[Message, ...]
@@ -71,10 +78,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class KeyNews:
-    """What key events brought: grants whose key came, and messages that can be opened only now."""
+    """What key events brought: grants whose key came, and messages that can be opened only now.
+
+    `refused` are the ids of messages that stay closed, because the grant key that came shows their access entry to
+    stand under another label than the grant's: its author would never find it.
+    """
 
     grant_keys: tuple[str, ...] = ()
     late: tuple[Message, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 class Partner:
@@ -83,7 +95,14 @@ class Partner:
     Methods raise ProblemError for what the platform refuses and TransportError when it cannot be reached.
     """
 
-    def __init__(self, transport: Transport, records: Records, *, now: Callable[[], int] = system_time) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        records: Records,
+        *,
+        trust: Trust | None = None,
+        now: Callable[[], int] = system_time,
+    ) -> None:
         """Load the partner that the records hold; use the class methods instead."""
         record = records.get(TABLE, "self", PartnerRecord)
         if record is None:
@@ -97,6 +116,8 @@ class Partner:
         self._token_until = 0
         self.engine = DeviceEngine(records, os.urandom)
         self._book = GrantBook(records, self.engine, record.slug)
+        self._intake = Intake(self.engine, self._book)
+        self._platform = PlatformLog(transport, records, trust, now)
 
     def __repr__(self) -> str:
         return f"Partner({self.slug}, {self.device_id})"
@@ -114,11 +135,13 @@ class Partner:
         master_seed: bytes | None = None,
         client_jwk: Mapping[str, str] | None = None,
         issuer: str | None = None,
+        trust: Trust | None = None,
         now: Callable[[], int] = system_time,
         transport: Transport | None = None,
     ) -> "Partner":
         """Make a partner's keys (those not given) and a device. `issuer` is the authorization server's, by default
-        `base_url`."""
+        `base_url`. What `trust` does not say about the platform is pinned at first use.
+        """
         transport = transport or Transport(base_url)
         records = Records(store or MemoryStore())
         jwk = dict(client_jwk) if client_jwk is not None else _new_client_key()
@@ -128,18 +151,23 @@ class Partner:
             records.put(TABLE, "self", PartnerRecord(url, issuer or url, slug, server_name, seed, jwk))
             user_id = partner_user_id(slug, server_name)
             DeviceEngine.create(records, user_id, randomness.token_hex(5).upper(), random=os.urandom)
-        return cls(transport, records, now=now)
+        return cls(transport, records, trust=trust, now=now)
 
     @classmethod
     def open(
-        cls, store: Store, *, now: Callable[[], int] = system_time, transport: Transport | None = None
+        cls,
+        store: Store,
+        *,
+        trust: Trust | None = None,
+        now: Callable[[], int] = system_time,
+        transport: Transport | None = None,
     ) -> "Partner":
         """Go on with the partner in the store."""
         records = Records(store)
         record = records.get(TABLE, "self", PartnerRecord)
         if record is None:
             raise SdkError("the store holds no partner")
-        return cls(transport or Transport(record.base_url), records, now=now)
+        return cls(transport or Transport(record.base_url), records, trust=trust, now=now)
 
     async def close(self) -> None:
         """Release connections and store."""
@@ -223,7 +251,7 @@ class Partner:
                 self.engine.answer(more, answer, self._now())
 
     async def poll(self, timeout_ms: int = 0, limit: int = 100) -> KeyNews:
-        """Take in key events, waiting up to `timeout_ms` for some."""
+        """Take in key events, waiting up to `timeout_ms` for some; then look whether what receipts promise was kept."""
         params: dict[str, str | int] = {"device_id": self.device_id, "limit": limit, "timeout": timeout_ms}
         since = self._records.get(SINCE, "since", str)
         if since is not None:
@@ -240,8 +268,11 @@ class Partner:
             keys = [self._book.take_key(e) for e in received.events if e.type == GRANT_KEY_EVENT]
             if answer.get("next") is not None:
                 self._records.put(SINCE, "since", str(answer["next"]))
+            known = tuple(key for key in keys if key is not None)
+            released, refused = self._intake.release(known)
         late = tuple(opened_message(o, o.room_id) for o in received.late if o.sender_verified)
-        return KeyNews(tuple(key for key in keys if key is not None), late)
+        await self._prove_quietly()
+        return KeyNews(known, late + released, refused)
 
     # Reading
 
@@ -259,31 +290,62 @@ class Partner:
     async def messages(self, room_id: str, purpose: str, *, since: str | None = None, limit: int = 100) -> Page:
         """Messages by granting authors, oldest first from `since`, opened as far as keys were given.
 
-        The data are refused with ReceiptError unless the answer carries a fitting access entry for each author.
+        The data are refused with ReceiptError, and nothing of them is kept, unless the answer carries a fitting access
+        entry with its receipt for each author, under a log that a quorum of witnesses cosigned in the last ten minutes.
         """
+        await self._platform.receipt_key()  # before anything is recorded
         params: dict[str, str | int] = {"purpose": purpose, "limit": limit}
         if since is not None:
             params["since"] = since
+        sent = self._now()
         answer = await self._call("GET", path("/inbox/v1/rooms/{}/messages", room_id), params=params)
-        events = answer["messages"]
-        if not self._book.knows(answer["accesses"]):
+        asked = Asked(room_id, purpose, sent, self._now())
+        events, accesses = _listed(answer, "messages"), _listed(answer, "accesses")
+        if not self._book.knows(accesses):
             await self.grants()
+        checked, key = await self._checked(asked, events, accesses)
+        keep = await self._platform.keep()
         with self._records.step():
-            entries = self._book.check_answer(room_id, purpose, events, answer["accesses"])
-            messages = tuple(self._read(event, room_id) for event in events)
+            for found in checked:
+                keep(found.entry, found.receipt, key)
+            messages = self._intake.take(room_id, events, checked)
         pending = tuple(m.event_id for m in messages if m.undecryptable is not None)
-        return Page(messages, pending, entries, answer.get("next"))
+        return Page(messages, pending, tuple(found.entry for found in checked), answer.get("next"))
+
+    # Receipts
+
+    async def prove_receipts(self) -> Proven:
+        """Look whether the log holds what the platform's receipts promise, a bounded number of them at a time.
+
+        Receipts whose leaves are proven to be in the log are dropped; those of promises that are proven to be broken
+        become evidence files. `poll` does this as well. Raises SdkError when the log cannot be relied upon now.
+        """
+        with self._records.step():
+            self._book.forget(self._now() - 10 * MAX_SKEW_MS)
+        return await self._platform.prove()
+
+    def evidence(self) -> list[bytes]:
+        """An evidence file for each promise that the platform broke, for `paraph log check` and whoever it concerns."""
+        return filed(self._records)
 
     # Inside
 
-    def _read(self, event: dict[str, Any], room_id: str) -> Message:
-        opened = self.engine.decrypt(event, room_id)
-        if isinstance(opened, DecryptionError):
-            return closed_message(event, room_id, opened)
-        if not opened.sender_verified:
-            error = DecryptionError("unverified-device", "the device is not one of the author's enrolled devices")
-            return closed_message(event, room_id, error)
-        return opened_message(opened, room_id)
+    async def _checked(
+        self, asked: Asked, events: list[Any], accesses: list[Any]
+    ) -> tuple[tuple[Checked, ...], ReceiptKey]:
+        """Entries and receipts of an answer, checked; where another key signed, the log is asked for the newest."""
+        key = await self._platform.receipt_key()
+        try:
+            return self._book.check_answer(asked, events, accesses, key), key
+        except OtherKeyError:
+            key = await self._platform.other_receipt_key()
+        return self._book.check_answer(asked, events, accesses, key), key
+
+    async def _prove_quietly(self) -> None:
+        try:
+            await self.prove_receipts()
+        except SdkError as error:
+            log.warning("the log cannot be asked about receipts now: %s", error)
 
     async def _put_keys(self, upload: KeysUpload) -> dict[str, Any]:
         body = {
@@ -343,6 +405,13 @@ class Partner:
         }
         header = {"alg": CLIENT_ALGORITHM, "typ": "JWT"}
         return jwt.encode(header, claims, self._client, algorithms=[CLIENT_ALGORITHM])
+
+
+def _listed(answer: Mapping[str, Any], name: str) -> list[Any]:
+    listed = answer.get(name)
+    if not isinstance(listed, list):
+        raise ReceiptError(f"the answer has no list of {name}")
+    return listed
 
 
 def _new_client_key() -> dict[str, str]:

@@ -121,9 +121,9 @@ def unlogged_agreement() -> None:
     """Agreements are shown to whoever asks, and kept out of the log."""
     add_leaf = Ledger._add_leaf
 
-    def add(self: Any, tx: Any, position: int, leaf: bytes) -> None:
+    def add(self: Any, tx: Any, position: int, leaf: bytes, ts: int) -> None:
         if not (leaf[:1] == b"\0" and b'"kind":"agreement"' in leaf):
-            add_leaf(self, tx, position, leaf)
+            add_leaf(self, tx, position, leaf, ts)
 
     patch(Ledger, "_add_leaf", add)
 
@@ -145,8 +145,8 @@ def unrecorded_reads() -> None:
 
 def no_receipts() -> None:
     """A read is answered without its access entries."""
-    rendered: Any = vars(reading.Page)["rendered"]
-    patch(reading.Page, "rendered", property(lambda page: rendered.fget(page) | {"accesses": []}))
+    answered: Any = vars(reading.Page)["answered"]
+    patch(reading.Page, "answered", lambda page, receipts: answered(page, receipts) | {"accesses": []})
 
 
 def clear_text() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from paraph.cli.admin import Admin
 from paraph.cli.agreement import draft_agreement, sign_as_operator
 from paraph.cli.demo.films import AUTHOR, Line
-from paraph.sdk import Partner, Person, ProblemError, SqliteStore
+from paraph.sdk import Partner, Person, ProblemError, ReceiptError, SqliteStore
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 (a demo account on a server that lives for seconds)
 
@@ -123,6 +123,8 @@ async def attempt(call: Any) -> tuple[int, str]:
         await call
     except ProblemError as error:
         return error.status, str(error)
+    except ReceiptError as error:
+        return 200, f"answered, and not taken by the partner's own SDK: {error}"
     return 200, "answered"
 
 
