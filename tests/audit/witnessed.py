@@ -14,6 +14,7 @@ from paraph.tlog.map_proof import map_value
 from paraph.tlog.merkle import Tree, leaf_hash
 from paraph.tlog.note import Signer
 from paraph.tlog.prefix_map import PrefixMap
+from paraph.tlog.tiles import TILE_WIDTH, Edge, encode_entries, new_bundles
 
 LOG = Signer("example.org/log", sha256(b"the log").digest())
 WITNESSES = [CosignatureSigner(f"w{n}.example/witness", sha256(b"w%d" % n).digest()) for n in range(3)]
@@ -88,3 +89,18 @@ class WitnessedLog:
     def statement(self, key: bytes) -> KeyStatement:
         """What lies under a key."""
         return KeyStatement(key, tuple(self.under(key)), self.map().prove(key).encode())
+
+    def files(self, *, cosigners: Sequence[CosignatureSigner] = COSIGNERS) -> dict[str, bytes]:
+        """The files that are published of it, by path."""
+        found = {tile.path: data for tile, data in Edge().append(map(leaf_hash, self.leaves)).items()}
+        for bundle in new_bundles(0, len(self.leaves)):
+            start = bundle.index * TILE_WIDTH
+            found[bundle.path] = encode_entries(self.leaves[start : start + bundle.width])
+        return {**found, "checkpoint": self.checkpoint(cosigners=cosigners)}
+
+    def fetch(self, path: str) -> bytes:
+        """One of its files, as an auditor reads it."""
+        files = self.files()
+        if path not in files:
+            raise FileNotFoundError(path)
+        return files[path]

@@ -185,3 +185,44 @@ def test_what_cannot_be_checked_is_said(told: Told, tmp_path: Path) -> None:
     bad = tmp_path / "policy"
     bad.write_text("quorum none\n")
     assert "cannot be used" in told.type("log", "check", told.evidence, "--policy", bad).output
+
+
+def test_totals_that_anyone_can_check(told: Told, tmp_path: Path) -> None:
+    """The operator opens its half of every record: counts per partner, no name; a changed count is refused."""
+    totals = tmp_path / "totals"
+    data = told.server.data
+    made = told.type("log", "disclose", "--data", data, "--to", totals, "--json")
+    assert made.exit_code == 0, made.output
+    private = json.loads(made.stdout)["private"]
+    assert private >= len(told.entries())
+    for place in (data / "log", f"{told.server.url}/log"):
+        checked = told.check(totals, "--log", place)
+        assert checked.exit_code == 0, checked.output
+        assert f"{told.slug}: 3 access, 1 grant," in checked.output
+        assert f"{told.quiet}: 1 grant," in checked.output
+    assert b"@author" not in totals.read_bytes()
+    alone = told.check(totals)
+    assert (alone.exit_code, "name it with --log" in alone.output) == (1, True)
+    lines = totals.read_bytes().splitlines(keepends=True)
+    access = next(number for number, line in enumerate(lines) if b'"access"' in line)
+    for cheat in ([*lines[:access], *lines[access + 1 :]], [line.replace(b'"access"', b'"draft"') for line in lines]):
+        totals.write_bytes(b"".join(cheat))
+        assert told.check(totals, "--log", data / "log").exit_code == 1
+    again = told.type("log", "disclose", "--data", data, "--to", totals)
+    assert (again.exit_code, "is there already" in again.output) == (1, True)
+
+
+def test_what_was_erased_is_not_hidden(told: Told, tmp_path: Path) -> None:
+    """Openings that are gone leave a leaf that is counted as one that nobody can open."""
+    seq, _ = next((seq, entry) for seq, entry in told.entries() if entry["kind"] == "key-share")
+    with sqlite3.connect(told.server.data / "paraph.db") as database:
+        row = database.execute("SELECT * FROM ledger_entries WHERE seq = ?", (seq,)).fetchone()
+    database.close()
+    told.tamper("DELETE FROM ledger_entries WHERE seq = ?", seq)
+    try:
+        assert told.type("log", "disclose", "--data", told.server.data, "--to", tmp_path / "totals").exit_code == 0
+    finally:
+        told.tamper("INSERT INTO ledger_entries VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+    checked = told.check(tmp_path / "totals", "--log", told.server.data / "log")
+    assert checked.exit_code == 3
+    assert "of which 1 cannot be opened any more" in checked.output

@@ -180,13 +180,17 @@ def commitment(entry: Mapping[str, Any], o1: bytes, o2: bytes) -> bytes:
         totals = {member: entry[member] for member in ("day", "kind", "partner")}
     except KeyError as error:
         raise EntryError(f"expected an entry, found no {error}") from error
-    second = _hmac(_exactly(o2, OPENING_LENGTH, "opening"), encode(dict(entry)))
-    return join_commitment(first_half(totals, o1), second)
+    return join_commitment(first_half(totals, o1), second_half(entry, o2))
 
 
 def first_half(totals: Mapping[str, Any], o1: bytes) -> bytes:
     """HMAC (32 bytes) of `{day, kind, partner}` under the first opening: what a disclosure of totals opens."""
     return _hmac(_exactly(o1, OPENING_LENGTH, "opening"), encode(dict(totals)))
+
+
+def second_half(entry: Mapping[str, Any], o2: bytes) -> bytes:
+    """HMAC (32 bytes) of the whole entry under the second opening: it says nothing to whoever lacks that."""
+    return _hmac(_exactly(o2, OPENING_LENGTH, "opening"), encode(dict(entry)))
 
 
 def join_commitment(first: bytes, second: bytes) -> bytes:

@@ -5,7 +5,7 @@ One module a command; each is a plain function that this one registers.
 
 import typer
 
-from paraph.cli.log import check, fsck, history, proof, verify
+from paraph.cli.log import check, disclose, fsck, history, proof, verify
 
 app = typer.Typer(no_args_is_help=True, help="Verify the public log. Needs no account and trusts no server.")
 
@@ -18,5 +18,6 @@ def root() -> None:
 app.command()(verify.verify)
 app.command()(check.check)
 app.command()(history.history)
+app.command()(disclose.disclose)
 app.command(name="proof")(proof.check)
 app.command()(fsck.fsck)

@@ -1,18 +1,17 @@
 """`paraph log verify`: replay a published log without believing anybody."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from paraph.audit.errors import LogError
 from paraph.audit.replay import ReplayReport, replay
 from paraph.cli.admin import AsJson
+from paraph.cli.log.progress import leaf_progress
 from paraph.cli.log.source import source_of
-from paraph.cli.output import emit_json, err, fail, out
+from paraph.cli.output import emit_json, fail, out
 from paraph.tlog.errors import TlogError
 
 
@@ -33,19 +32,11 @@ def verify(
     fetch, listing = source_of(log)
     try:
         kept = older.read_bytes() if older else None
-        report = _with_progress(
-            lambda progress: replay(fetch, vkey, older=kept, listing=listing, progress=progress), hidden=as_json
-        )
+        with leaf_progress("verifying", hidden=as_json) as told:
+            report = replay(fetch, vkey, older=kept, listing=listing, progress=told)
     except (LogError, TlogError, OSError) as error:
         _refuse(error, as_json=as_json)
     _tell(report, as_json=as_json)
-
-
-def _with_progress(work: Callable[[Callable[[int, int], None]], ReplayReport], *, hidden: bool) -> ReplayReport:
-    columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=hidden or not err.is_terminal) as bar:
-        task = bar.add_task("leaves", total=None)
-        return work(lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def _refuse(error: Exception, *, as_json: bool) -> None:

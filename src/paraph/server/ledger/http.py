@@ -8,7 +8,8 @@ from typing import Annotated
 import msgspec
 
 from paraph.server.http import Access, Endpoint, MatrixError, Reply, Request
-from paraph.server.ledger import policies
+from paraph.server.ledger import http_operator, policies
+from paraph.server.ledger.disclosure import Disclosure
 from paraph.server.ledger.errors import MapNotKept, TooManyLeaves
 from paraph.server.ledger.files import CHECKPOINT
 from paraph.server.ledger.label_map import KeyAnswer
@@ -84,6 +85,7 @@ def endpoints(ledger: Ledger, database: Database) -> list[Endpoint]:
             max_body=MAX_MAP_BODY,
         ),
         Endpoint("GET", "/_paraph/v1/entries", Access.PERSON, handlers.entries, "A person's own entries with openings"),
+        *http_operator.endpoints(Disclosure(ledger, database)),
     ]
 
 

@@ -88,3 +88,6 @@ SELECT seq, record FROM ledger_records WHERE seq > :after ORDER BY seq LIMIT :li
 
 -- name: known_identity
 SELECT vkey FROM ledger_identity;
+
+-- name: opened_leaf
+SELECT o1, o2, entry FROM ledger_outbox JOIN ledger_entries ON seq = position WHERE leaf_hash = :leaf_hash;

@@ -154,3 +154,9 @@ def known_identity(tx: Transaction) -> str | None:
     """The key of the log that this database belongs to, if it belongs to one."""
     row = tx.row(sql.known_identity)
     return None if row is None else str(row[0])
+
+
+def opened_leaf(tx: Transaction, leaf_hash: bytes) -> tuple[bytes, bytes, dict[str, Any]] | None:
+    """Openings and entry of a private leaf; None once they are gone."""
+    row = tx.row(sql.opened_leaf, {"leaf_hash": leaf_hash})
+    return None if row is None else (bytes(row[0]), bytes(row[1]), decode(row[2].encode()))
