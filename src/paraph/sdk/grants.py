@@ -102,7 +102,13 @@ class Grants:
         return version, GrantView(version, now, tuple(a for a in found if a is not None), expires)
 
     async def proven_partner(self, slug: str) -> ProvenPartner:
-        """The partner, with all that the log has about it. Raises LogError, TrustError, IdentityChangedError."""
+        """The partner, with all that the log has about it. Raises LogError, TrustError, IdentityChangedError.
+
+        An agreement that was published a moment ago is waited for.
+        """
+        current = (await self._partners.get(slug)).newest_leaf
+        if current is not None:
+            await self._log.prove_hash(current, wait_ms=INTEGRATION_MS)
         await self._log.refresh()
         info = await self._partners.get(slug)
         found = proven(info, await self._log.statements([info.map_key]))

@@ -73,6 +73,12 @@ class PartnerInfo:
         """The key of the map under which the log has everything about the partner."""
         return public_map_key(self.slug)
 
+    @property
+    def newest_leaf(self) -> bytes | None:
+        """The leaf hash of the newest version of the agreement."""
+        newest = max(self.agreements, key=lambda agreement: agreement.version, default=None)
+        return None if newest is None else self.leaves[newest.hash]
+
     def agreement(self, hash_: str) -> Agreement | None:
         """The version with that hash."""
         return next((a for a in self.agreements if a.hash == hash_), None)
