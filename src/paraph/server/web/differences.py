@@ -19,7 +19,7 @@ class Change:
 
     `kind` is `added`, `removed` or `changed`; `before` and `after` are its values (None where there is none). For a
     list, `removed` and `added` hold the items that went and came; both empty: the same in another order. For a text,
-    `words` holds runs of (`same`, `removed` or `added`, text).
+    `words` holds runs of (`same`, `removed` or `added`, text), where both have words in common.
     """
 
     path: tuple[str, ...]
@@ -107,4 +107,4 @@ def _words(before: str, after: str) -> tuple[tuple[str, str], ...] | None:
             continue
         runs += [("removed", "".join(old[i1:i2]))] if i1 < i2 else []
         runs += [("added", "".join(new[j1:j2]))] if j1 < j2 else []
-    return tuple(runs)
+    return tuple(runs) if any(change == "same" for change, _ in runs) else None

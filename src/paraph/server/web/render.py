@@ -55,6 +55,7 @@ class Renderer:
             "seen": text.seen,
             "revealed": text.revealed,
             "utc": text.utc,
+            "instant": text.instant,
             "date": text.date,
             "span": text.span,
             "number": text.number,

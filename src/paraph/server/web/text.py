@@ -42,11 +42,21 @@ def _revealed(character: str) -> str:
 
 def utc(ms: int) -> Markup:
     """A time in milliseconds since 1970 to the second, in UTC."""
+    return _time(ms, "")
+
+
+def instant(ms: int) -> Markup:
+    """The same to the millisecond, so that two times that differ never look alike."""
+    return _time(ms, f".{ms % 1000:03}")
+
+
+def _time(ms: int, fraction: str) -> Markup:
     moment = _moment(ms)
     if moment is None:
         return Markup("{} ms").format(ms)
-    shown = f"{moment.day} {moment:%B %Y}, {moment:%H:%M:%S} UTC"
-    return Markup('<time datetime="{}">{}</time>').format(f"{moment:%Y-%m-%dT%H:%M:%SZ}", shown)
+    machine = f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+    shown = f"{moment.day} {moment:%B %Y}, {moment:%H:%M:%S}{fraction} UTC"
+    return Markup('<time datetime="{}">{}</time>').format(machine, shown)
 
 
 def date(ms: int) -> Markup:

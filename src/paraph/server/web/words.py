@@ -57,7 +57,7 @@ FIELDS = {
     "max_retention_days": "Longest keeping (days)",
     "name": "Name",
     "notice_days": "Notice before an extension (days)",
-    "operator": "The operator",
+    "operator": "Operator",
     "operator_key": "Operator's key",
     "paragraphs": "Paragraphs",
     "partner": "Partner",
