@@ -43,6 +43,8 @@ def test_the_demo_keeps_what_it_shows_and_leaves_a_log_that_verifies(tmp_path: P
     control = document["control"]["readable"]
     assert control["opened"] == control["tried"] == 12
     log = document["log"]
+    assert document["witnessed"]["by"] == ["auditor", "w1", "w2"]
+    assert document["witnessed"]["map_audited"] is True
     verified = run("log", "verify", log["directory"], "--key", log["vkey"], "--json")
     assert verified.returncode == 0, verified.stderr
     assert json.loads(verified.stdout)["size"] == log["size"] > 0

@@ -70,6 +70,16 @@ class LogEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Witnessed:
+    """The newest published checkpoint by the policy: who cosigned it, whether a map auditor had to, seconds ago."""
+
+    size: int
+    by: list[str]
+    map_audited: bool
+    age: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """What the author's device finds recorded, each entry proven to be in the log, beside what happened.
 
@@ -97,6 +107,7 @@ class Evidence:
     agreements: list[Attempt] = field(default_factory=list)
     recorded: Recorded | None = None
     log: LogEvidence | None = None
+    witnessed: Witnessed | None = None
     stopped: str | None = None
     """What kept the story from its end, if something did."""
     seconds: float = 0.0
@@ -142,7 +153,9 @@ def verdicts(evidence: Evidence) -> list[Verdict]:
 
 
 def all_kept(evidence: Evidence) -> bool:
-    """Whether all promises to be shown are kept, none is broken, and the log holds, with its tampering noticed."""
+    """Whether all promises to be shown are kept, none is broken, and the log holds, with its tampering noticed and its
+    newest tree replayed by the map auditor.
+    """
     kept = {verdict.promise: verdict.kept for verdict in verdicts(evidence)}
     log = evidence.log
     return (
@@ -152,6 +165,8 @@ def all_kept(evidence: Evidence) -> bool:
         and log is not None
         and log.verified
         and log.tampering.refused
+        and evidence.witnessed is not None
+        and evidence.witnessed.map_audited
     )
 
 
@@ -236,11 +251,12 @@ def to_json(evidence: Evidence) -> dict[str, Any]:
         "control": _or_none(evidence.control),
         "recorded": _or_none(evidence.recorded),
         "log": _or_none(evidence.log),
+        "witnessed": _or_none(evidence.witnessed),
         "kept": all_kept(evidence),
         "stopped": evidence.stopped,
         "seconds": round(evidence.seconds, 2),
     }
 
 
-def _or_none(found: Control | Recorded | LogEvidence | None) -> dict[str, Any] | None:
+def _or_none(found: Control | Recorded | LogEvidence | Witnessed | None) -> dict[str, Any] | None:
     return None if found is None else asdict(found)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,12 @@ class ServerFailed(Exception):
     """The server process did not come up; the message holds what it printed."""
 
 
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on, for who has to be told it before the server starts."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 class ServerProcess:
     """`paraph serve` on a free port over a data folder and a database of its own."""
 
@@ -30,10 +37,12 @@ class ServerProcess:
         command: Sequence[str] = SERVE,
         database: str = "sqlite",
         settings: Mapping[str, str] | None = None,
+        port: int = 0,
     ) -> None:
+        """`port` 0 takes a free one."""
         self.data = data
         self.stored = Stored(data, database)
-        self._command = [*command, "--data", str(data), "--port", "0"]
+        self._command = [*command, "--data", str(data), "--port", str(port)]
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("PARAPH_")}
         self._environment |= {f"PARAPH_{name.upper()}": value for name, value in (settings or {}).items()}
         self._environment["PARAPH_DATABASE"] = database

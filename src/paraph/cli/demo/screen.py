@@ -18,6 +18,7 @@ from paraph.cli.demo.evidence import (
     Revocation,
     Row,
     Verdict,
+    Witnessed,
 )
 from paraph.cli.demo.films import Line
 from paraph.sdk import GrantState
@@ -114,6 +115,18 @@ class Screen:
     def stopped(self, why: str) -> None:
         """The story could not go on."""
         self._out.print(f"\n  [bold red]STOPPED[/]  {why}")
+
+    def witnessed(self, found: Witnessed | None) -> None:
+        """Who vouches for the tree, and what that is worth here."""
+        if found is None:
+            self._out.print("  [bold red]NOT COSIGNED[/]  no quorum of the witnesses vouches for the newest tree")
+            return
+        auditor = "; the auditor replayed every leaf and made the map again" if found.map_audited else ""
+        self._out.print(f"  cosigned {found.age} s ago by {', '.join(found.by)}, each a process of its own{auditor}")
+        self._out.print(
+            "  [dim]On one machine this shows that it works, and guards the operator against an own old backup. That"
+            " nobody is shown another history it proves only where others run them: here one person has every key.[/]"
+        )
 
     def log(self, log: LogEvidence, published: Attempt) -> None:
         """What the outsider found."""

@@ -31,10 +31,11 @@ from paraph.cli.demo.evidence import (
 from paraph.cli.demo.films import AUTHOR, Film, Line, conversation, shared_films
 from paraph.cli.demo.intruder import Intruder
 from paraph.cli.demo.people import PASSWORD, Cast, Operator, attempt, partner, people
-from paraph.cli.demo.process import SERVE, ServerProcess
+from paraph.cli.demo.process import SERVE, ServerProcess, free_port
 from paraph.cli.demo.screen import Screen
 from paraph.cli.demo.witnesses import Witnesses
 from paraph.sdk import GrantState, GrantTerms, Partner, Person, ReceiptError, SdkError
+from paraph.tlog.errors import TlogError
 
 DAY = 86_400_000
 PURPOSE = "recommendations"
@@ -78,10 +79,11 @@ class Story:
         evidence = Evidence()
         database = self._new_database()
         with contextlib.ExitStack() as processes:
-            watching = processes.enter_context(Witnesses(self._folder / "witnesses", data))
+            port = free_port()
+            watching = processes.enter_context(Witnesses(self._folder / "witnesses", data, port))
             settings = {"registration": "open", "witnesses": str(watching.policy)}
             server = processes.enter_context(
-                ServerProcess(data, command=self._command, database=database, settings=settings)
+                ServerProcess(data, command=self._command, database=database, settings=settings, port=port)
             )
             self._films = await films
             if self._with_control:
@@ -95,6 +97,9 @@ class Story:
                 evidence.stopped = f"{type(error).__name__}: {error}"
                 self._screen.stopped(evidence.stopped)
             evidence.log = await self._log(server.data, operator.platform, evidence)
+            with contextlib.suppress(TlogError, OSError):
+                evidence.witnessed = await asyncio.to_thread(watching.witnessed)
+            self._screen.witnessed(evidence.witnessed)
             evidence.seconds = time.monotonic() - began
             self._screen.verdicts(verdicts(evidence), evidence)
             self._screen.document = to_json(evidence)

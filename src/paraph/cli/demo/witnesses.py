@@ -1,5 +1,5 @@
-"""The demo's witnesses: processes of their own beside the platform. On one machine they show how it works, and prove
-little: real ones are run by others.
+"""The demo's witnesses: two, and a map auditor, as processes of their own beside the platform. On one machine they show
+how it works, and prove little: real ones are run by others.
 """
 
 import json
@@ -11,11 +11,18 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from paraph.tlog import note
+from paraph.cli.demo.evidence import Witnessed
+from paraph.tlog import note, policy
 from paraph.witness import folder
 
 SERVE = (sys.executable, "-m", "paraph", "witness", "serve")
-NAMES = ("w1", "w2", "w3")
+PLAIN, AUDITOR = ("w1", "w2"), "auditor"
+NAMES = (*PLAIN, AUDITOR)
+QUORUM = """group witnesses all w1 w2
+group map-auditors any auditor
+group everybody all witnesses map-auditors
+quorum everybody
+"""
 READY_WITHIN = 30.0
 
 
@@ -24,11 +31,16 @@ class WitnessesFailed(Exception):
 
 
 class Witnesses:
-    """Three `paraph witness serve` for the log of a platform that has not started yet; two of them are a quorum."""
+    """Three `paraph witness serve` for the log of a platform that has not started yet; all three have to cosign."""
 
-    def __init__(self, root: Path, data: Path, *, origin: str = "localhost/log") -> None:
-        """Keep keys below `root`. The log's key is made here, in the platform's folder `data`: witnesses name it."""
+    def __init__(self, root: Path, data: Path, port: int, *, origin: str = "localhost/log") -> None:
+        """Keep keys below `root`. The log's key is made here, in the platform's folder `data`: witnesses name it.
+
+        `port` is the one at which the platform will be: the auditor reads the log there.
+        """
         self._root = root
+        self._log = data / "log"
+        self._url = f"http://127.0.0.1:{port}/log"
         self._key = data / "keys" / "log.key"
         self._origin = origin
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -38,18 +50,22 @@ class Witnesses:
     def __enter__(self) -> "Witnesses":
         """Start them and write the policy."""
         vkey = self._log_key()
-        lines = []
         try:
-            for name in NAMES:
-                known = folder.create(self._root / name, f"demo.example/{name}").verifier.vkey
-                self._start(self._root / name, vkey)
-                lines.append(f"witness {name} {known} {self._address(self._root / name)}\n")
+            keys = {name: self._start(name, vkey) for name in NAMES}
+            lines = [f"witness {name} {keys[name]} {self._address(self._root / name)}\n" for name in NAMES]
         except BaseException:
             self.__exit__(None, None, None)
             raise
-        quorum = f"group majority 2 {' '.join(NAMES)}\nquorum majority\n"
-        self.policy.write_text("".join(lines) + quorum, encoding="utf-8")
+        self.policy.write_text("".join(lines) + QUORUM, encoding="utf-8")
         return self
+
+    def witnessed(self) -> Witnessed:
+        """What the policy says of the newest published checkpoint. Raises TlogError or OSError."""
+        signed, now = (self._log / "checkpoint").read_bytes(), int(time.time())
+        log = note.Signer.from_skey(self._key.read_text(encoding="utf-8").removesuffix("\n")).verifier
+        trusted = policy.parse(self.policy.read_bytes()).for_log(log)
+        found = trusted.check(signed, now)
+        return Witnessed(found.checkpoint.size, sorted(found.times), trusted.map_audited, max(now - found.time, 0))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -72,8 +88,12 @@ class Witnesses:
             file.write(signer.skey + "\n")
         return signer.verifier.vkey
 
-    def _start(self, data: Path, vkey: str) -> None:
+    def _start(self, name: str, vkey: str) -> str:
+        """Start one; its public key."""
+        data = self._root / name
+        known = folder.create(data, f"demo.example/{name}").verifier.vkey
         command = [*SERVE, "--data", str(data), "--port", "0", "--log", vkey]
+        command += ["--audit-map", "--log-url", self._url] if name == AUDITOR else []
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PARAPH_")}
         with (data / "witness.log").open("ab") as log:
             self._processes.append(
@@ -81,10 +101,11 @@ class Witnesses:
                     command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
                 )
             )
+        return known
 
     def _address(self, data: Path) -> str:
         deadline = time.monotonic() + READY_WITHIN
-        while time.monotonic() < deadline and self._processes[-1].poll() is None:
+        while time.monotonic() < deadline and all(process.poll() is None for process in self._processes):
             try:
                 return str(json.loads((data / "witness.json").read_bytes())["url"])
             except (OSError, ValueError):
