@@ -211,7 +211,7 @@ DAMAGES = {
         "database",
         "as if it were not there",
     ),
-    "a lost leaf": (sql("DELETE FROM ledger_outbox WHERE position = 5"), "database", "is not in the database"),
+    "a lost leaf": (sql("DELETE FROM ledger_outbox WHERE position = 5"), "database", "1 leaves of the log"),
     "a database ahead of the log": (sql("UPDATE ledger_progress SET size = 100000"), "database", "older than"),
     "an edited entry": (
         sql(f"UPDATE ledger_entries SET entry = replace(entry, 'marquee', 'another') WHERE seq > {FIRST}"),

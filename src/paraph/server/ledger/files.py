@@ -7,6 +7,7 @@ Partial tiles go once their place is full: those of each batch when it is publis
 back when a process takes over the log (`leftovers`).
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from paraph.server.ledger.errors import LogStopped
 from paraph.tlog.merkle import HASH_SIZE
-from paraph.tlog.tiles import TILE_WIDTH, Tile, new_tiles, parse_tile
+from paraph.tlog.tiles import TILE_WIDTH, MalformedPath, Tile, new_tiles, parse_path, parse_tile
 
 CHECKPOINT = "checkpoint"
 _PARTIAL = ".p"
@@ -65,7 +66,7 @@ class LogFolder:
         for place in fresh:
             _beside(place).rename(place)
         for directory in {place.parent for place in places}:
-            _sync_directory(directory)
+            sync_directory(directory)
 
     def publish(self, checkpoint: bytes) -> None:
         """Replace the published checkpoint, atomically and durably."""
@@ -73,7 +74,7 @@ class LogFolder:
         place = self.root / CHECKPOINT
         _write_synced(_beside(place), checkpoint)
         _beside(place).rename(place)
-        _sync_directory(self.root)
+        sync_directory(self.root)
 
     def prune(self, tiles: Iterable[Tile]) -> None:
         """Drop the partial tiles of places that are full now (C2SP tlog-tiles, "Partial Tiles")."""
@@ -92,6 +93,14 @@ class LogFolder:
             replaced = [name for name in folders if name.endswith(_PARTIAL) and name.removesuffix(_PARTIAL) in files]
             folders[:] = [name for name in folders if name not in replaced]
             yield from (here / name for name in [*replaced, *(name for name in names if name.endswith(_NEW))])
+
+    def partial_tiles(self) -> Iterator[Tile]:
+        """Every partial tile that is there; some may be gone a moment later."""
+        for place, _folders, names in os.walk(self.root):
+            if place.endswith(_PARTIAL):
+                for name in names:
+                    with contextlib.suppress(MalformedPath):
+                        yield parse_path(f"{Path(place).relative_to(self.root).as_posix()}/{name}")
 
     def collect(self) -> int:
         """Drop all leftovers; returns how many there were."""
@@ -114,7 +123,7 @@ class LogFolder:
         if directory != self.root:
             self._ensure(directory.parent)
         directory.mkdir(parents=directory == self.root, exist_ok=True)
-        _sync_directory(directory.parent)
+        sync_directory(directory.parent)
         self._durable.add(directory)
 
 
@@ -124,14 +133,14 @@ def write_secret(path: Path, text: str) -> None:
     path.parent.chmod(0o700)
     _write_synced(_beside(path), text.encode(), mode=0o600)
     _beside(path).rename(path)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def write_public(path: Path, data: bytes) -> None:
     """Write a file into a directory that is there, whole or not at all, durably."""
     _write_synced(_beside(path), data)
     _beside(path).rename(path)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _beside(place: Path) -> Path:
@@ -159,7 +168,8 @@ def _write_synced(path: Path, data: bytes, mode: int = 0o644) -> None:
         os.close(handle)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Bring the names in a directory to the disk."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

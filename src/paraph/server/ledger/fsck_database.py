@@ -74,8 +74,8 @@ class Walk:
         )
 
     def _unseen(self, seen: bytearray, waiting: set[bytes]) -> int:
-        """Leaves of the log that have no index in the outbox must be those that are just being marked."""
-        unmarked = 0
+        """Leaves of the log that have no index in the outbox must be those that are just being marked; how many."""
+        unmarked, lost = 0, list[int]()
         for index in range(self._size):
             if seen[index] or index + 1 in self._epochs:
                 continue
@@ -84,10 +84,12 @@ class Walk:
                     raise Wrong(f"leaf {index} of the log waits in the database as if it were not there")
                 unmarked += 1
             elif index < self._progress or self._alone:
-                raise Wrong(
-                    f"leaf {index} of the log is not in the database: an older database was put back, and what it"
-                    " does not know cannot be opened any more"
-                )
+                lost.append(index)
+        if lost:
+            raise Wrong(
+                f"{len(lost)} leaves of the log, the first at index {lost[0]}, are not in the database: an older one"
+                " was put back, and what it does not know cannot be opened any more"
+            )
         return unmarked
 
     def entries(self) -> tuple[bool, str]:

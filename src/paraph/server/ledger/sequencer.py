@@ -14,6 +14,7 @@ from paraph.server.ledger import store
 from paraph.server.ledger.errors import LogStopped
 from paraph.server.ledger.log import Log
 from paraph.server.ledger.model import Batch
+from paraph.server.ledger.restored import Restored
 from paraph.server.ledger.witnesses import Unwitnessed, Witnesses
 from paraph.server.storage import Database, Transaction
 from paraph.tlog.merkle import leaf_hash
@@ -49,6 +50,7 @@ class Sequencer:
         clock: Callable[[], int],
         still_leads: Callable[[], Awaitable[bool]],
         cadence: Cadence,
+        restored: Restored | None = None,
     ) -> None:
         self._database = database
         self._log = log
@@ -56,6 +58,7 @@ class Sequencer:
         self._clock = clock
         self._still_leads = still_leads
         self._cadence = cadence
+        self._restored = restored
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -69,10 +72,13 @@ class Sequencer:
     async def start(self) -> None:
         """Finish what a crash left, publish a first epoch, and go on in the background. Raises LogStopped or OSError.
 
-        Where the witnesses do not answer, the first epoch is left to the background too.
+        Where the witnesses do not answer, the first epoch is left to the background too; and where map auditors have to
+        read it first, since this process answers them only once it has started.
         """
         try:
-            more = await self.run_batch()
+            if self._witnesses.audited:
+                await self._agree()
+            more = self._witnesses.audited or await self.run_batch()
         except Unwitnessed as error:
             logger.warning("no checkpoint is published", reason=str(error))
             more = True
@@ -101,8 +107,7 @@ class Sequencer:
         """
         self._last = time.monotonic()
         if not self._agreed:
-            await self._witnesses.cosign(await self._in_thread(self._log.signed))
-            self._agreed = True
+            await self._agree()
         if self._unfinished:
             await self._finish()
         leaves = await self._database.read(lambda tx: store.unsequenced(tx, MAX_BATCH))
@@ -110,6 +115,24 @@ class Sequencer:
         await self._in_thread(lambda: self._log.stage(leaves, self._clock()))
         await self._finish()
         return len(leaves) == MAX_BATCH
+
+    async def _agree(self) -> None:
+        """Have the newest tree known here cosigned once more; where the folder was restored, again after a while."""
+        quiet = self._restored if self._restored is not None and self._restored.pending else None
+        if quiet is None or not quiet.asked or not quiet.seconds_left:
+            over = quiet is None or not quiet.seconds_left
+            await self._witnesses.cosign(await self._in_thread(self._log.signed))
+            self._agreed = over
+        if quiet is None:
+            return
+        if not quiet.asked:
+            quiet.begin()
+        if not self._agreed:
+            raise Unwitnessed(
+                f"this folder was restored from a backup: nothing is signed for {quiet.seconds_left} s, in which the"
+                " original, if it still runs, would show itself to the witnesses"
+            )
+        await self._in_thread(quiet.end)
 
     async def _finish(self) -> None:
         extended = await self._in_thread(self._log.extend)
@@ -121,6 +144,8 @@ class Sequencer:
             indexes = list(zip(hashes, range(batch.start, batch.end), strict=True))[:-1]
             await self._reconcile(batch.start)
             await self._database.write(lambda tx: self._mark(tx, batch, indexes))
+        else:  # where a folder was caught up with the published log, nothing is staged
+            await self._reconcile((await self._in_thread(self._log.head)).size)
         self._unfinished = False
 
     def _mark(self, tx: Transaction, batch: Batch, indexes: list[tuple[bytes, int]]) -> None:

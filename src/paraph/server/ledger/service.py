@@ -24,6 +24,7 @@ from paraph.server.ledger.log import Log
 from paraph.server.ledger.map_follower import MapFollower
 from paraph.server.ledger.model import Recorded
 from paraph.server.ledger.receipts import Receipts
+from paraph.server.ledger.restored import Restored
 from paraph.server.ledger.sequencer import PUBLISHED, Cadence, Sequencer
 from paraph.server.ledger.witnesses import Witnesses
 from paraph.server.storage import Announcement, Database, Transaction
@@ -61,6 +62,9 @@ class Ledger:
         self._cadence = cadence
         self._policy = policy
         self._freshness = Freshness(clock, cadence.heartbeat)
+        self._restored = Restored(data, cadence.heartbeat)
+        if policy is None:
+            self._restored.refuse_without_witnesses()
         self._leadership = Leadership(data, origin, database.role("log"))
         log = self._leadership.claim()
         try:
@@ -97,6 +101,7 @@ class Ledger:
             clock=self._clock,
             still_leads=self._leadership.held,
             cadence=self._cadence,
+            restored=self._restored,
         )
 
     def _witnesses(self) -> Witnesses:

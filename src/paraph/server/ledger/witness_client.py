@@ -103,7 +103,8 @@ class WitnessClient:
             raise LogStopped(
                 f"the witness {self.name} cosigned a tree of size {theirs.size}, signed with this log's key, but the"
                 f" newest one known here is of size {tree.checkpoint.size}: something older was put back, and going on"
-                " would fork the log"
+                " would fork the log. Go on with the newest checkpoints.db and log/ there are, or restore the backup"
+                " with `paraph restore --log` and a copy of the published log of that size; do not remove the witness"
             )
         proof = await self._prove(theirs.size, tree.checkpoint.size)
         try:
