@@ -134,11 +134,6 @@ class Sequencer:
             )
         await self._in_thread(quiet.end)
 
-    async def _agree(self) -> None:
-        """Have the newest tree known here cosigned once more."""
-        await self._witnesses.cosign(await self._in_thread(self._log.signed))
-        self._agreed = True
-
     async def _finish(self) -> None:
         extended = await self._in_thread(self._log.extend)
         if extended is not None:
