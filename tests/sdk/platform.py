@@ -54,6 +54,7 @@ class Platform:
         self.device = ""
         self.sent: list[dict[str, Any]] = []
         self.stale_once = False
+        self.requests: list[str] = []
         self.policy: str | None = POLICY
         self.record_grants = True
         self.partner = Partner.create("http://platform", SLUG, SERVER, transport=self.transport())
@@ -127,6 +128,7 @@ class Platform:
             "agreement-ended": "endings",
             "partner-device": "devices",
             "partner-device-ended": "device_endings",
+            "notice": "records",
         }[kind]
         self.listed[member].append(made)
         if logged:
@@ -161,6 +163,7 @@ class Platform:
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
+        self.requests.append(f"{request.method} {path}")
         if path.startswith(("/log/", "/_paraph/v1/log/")):
             return self.log(request)
         if path == "/_paraph/v1/entries":

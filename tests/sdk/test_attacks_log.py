@@ -119,6 +119,7 @@ def _got_a_key(platform: Platform, device: Partner) -> bool:
 async def _ghost_gets_a_key(platform: Platform, ghost: Partner, record: Callable[[], None]) -> bool:
     person = await granted(platform)
     record()
+    platform.version += 1
     await reaches_later(person, platform)
     return _got_a_key(platform, ghost)
 

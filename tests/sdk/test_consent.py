@@ -265,6 +265,7 @@ async def test_partner_is_dropped_at_the_next_message(platform: Platform, lie: C
     assert await reaches_partner(person, platform)
     lie(platform)
     platform.stale_once = True
+    platform.version += 1
     assert not await reaches_partner(person, platform)
 
 
@@ -275,6 +276,21 @@ async def test_view_is_refreshed_without_being_told(platform: Platform) -> None:
     _ended_device(platform)
     platform.now += 60_000
     assert not await reaches_partner(person, platform)
+
+
+async def test_look_at_the_grants_costs_few_requests(platform: Platform) -> None:
+    """Nothing new: the grants, the checkpoint, the map and the entries. The partner's page only when that changed."""
+    person = await granted(platform)
+    assert await reaches_partner(person, platform)
+    person._consent.forget_view()
+    before = len(platform.requests)
+    await person._consent.fresh_view()
+    asked = ["GET /_paraph/v1/grants", "GET /log/checkpoint", "POST /_paraph/v1/log/map", "GET /_paraph/v1/entries"]
+    assert platform.requests[before:] == asked
+    platform.record("notice", {"text": "of anything"})
+    person._consent.forget_view()
+    await person._consent.fresh_view()
+    assert platform.requests[-1] == f"GET /_paraph/v1/partners/{SLUG}"
 
 
 async def test_unreachable_grants_close_all(platform: Platform) -> None:

@@ -18,6 +18,7 @@ from paraph.protocol.entry import grant_key, week_of
 from paraph.protocol.errors import ProtocolError
 from paraph.protocol.grant import Grant
 from paraph.protocol.limits import DAY_MS, MERGE_DELAY_MS
+from paraph.protocol.map_key import public_map_key
 from paraph.protocol.scope import check_within
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import GrantView, PartnerAccess
@@ -91,7 +92,7 @@ class Grants:
         if not active:
             return version, GrantView(version, now)
         try:
-            standing, quorum = await self._standing(active)
+            standing, quorum = await self._standing(version, active)
         except SdkError as error:
             log.warning("no partner gets keys: %s", error)
             return version, None
@@ -170,23 +171,23 @@ class Grants:
         check_within(parse(Grant, document), agreement)
         return document, text
 
-    async def _standing(self, active: Sequence[GrantState]) -> tuple[Standing, int]:
+    async def _standing(self, version: int, active: Sequence[GrantState]) -> tuple[Standing, int]:
         """What the log has about this account and these grants' partners, and when a quorum cosigned that (seconds).
 
-        First the tree, then the lists, then the map of that tree: so whatever is in it was recorded before the lists
-        were made. Raises SdkError.
+        First the tree, then its map and the lists: so whatever is in the tree was recorded before the lists were made.
+        Raises SdkError.
         """
         slugs = sorted({state.grant.partner for state in active})
         for _ in range(TREES):
             tree = await self._log.refresh()
-            _, *found = await asyncio.gather(self._ledger.fetch(self.log_key), *map(self._partner_or_none, slugs))
-            infos = [info for info in found if info is not None]
             weeks = self._ledger.keys(self.log_key, min(map(self._began, active)) - EARLY_MS, self._log.time)
-            statements = await self._log.statements([*weeks.values(), *(info.map_key for info in infos)])
+            keys = [*weeks.values(), *map(public_map_key, slugs)]
+            statements, _ = await asyncio.gather(self._log.statements(keys), self._ledger.fetch(self.log_key))
             if statements.tree.size == tree.size:
                 account = await self._account(weeks, statements)
-                holder = Holder(self.master_key, self.log_key)
-                return Standing(holder, account, self._proven(infos, statements)), tree.cosigned.time
+                partners = await asyncio.gather(*(self._partner(slug, version, statements) for slug in slugs))
+                found = {partner.info.slug: partner for partner in partners if partner is not None}
+                return Standing(Holder(self.master_key, self.log_key), account, found), tree.cosigned.time
         raise LogError("the platform keeps the map of its newest tree for too short a time")
 
     async def _account(self, weeks: Mapping[int, bytes], statements: Statements) -> Account:
@@ -210,24 +211,15 @@ class Grants:
             return False
         return True
 
-    def _proven(self, infos: Sequence[PartnerInfo], statements: Statements) -> dict[str, ProvenPartner]:
-        found = {}
-        for info in infos:
-            try:
-                partner = proven(info, statements)
-                self._partners.pin(info)
-            except SdkError as error:
-                log.warning("partner %s gets no keys: %s", info.slug, error)
-            else:
-                found[info.slug] = partner
-        return found
-
-    async def _partner_or_none(self, slug: str) -> PartnerInfo | None:
+    async def _partner(self, slug: str, version: int, statements: Statements) -> ProvenPartner | None:
         try:
-            return await self._partners.get(slug)
+            leaves = statements.leaves(public_map_key(slug))
+            partner = proven(await self._partners.current(slug, version, leaves), statements)
+            self._partners.pin(partner.info)
         except SdkError as error:
             log.warning("partner %s gets no keys: %s", slug, error)
             return None
+        return partner
 
     def _began(self, state: GrantState) -> int:
         """The earliest time (ms) at which something could have ended or narrowed the grant."""

@@ -7,7 +7,7 @@ not verify, or is not in the log yet: it only closes.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +124,7 @@ class Partners:
         self._records = records
         self._trust = trust
         self._server_name = server_name
+        self._known: dict[str, tuple[int, frozenset[bytes], PartnerInfo]] = {}
 
     async def all(self) -> list[PartnerInfo]:
         """Every partner whose records verify; the others are left out, with a warning in the log file."""
@@ -142,6 +143,16 @@ class Partners:
         if info.slug != slug:
             raise TrustError(f"asked for partner {slug}, got {info.slug}")
         return info
+
+    async def current(self, slug: str, version: int, leaves: Collection[bytes]) -> PartnerInfo:
+        """The partner's records as of a version of the grants, when the log had these leaves about it.
+
+        They are fetched again when either has changed: an ending makes the version larger before it is in the log.
+        """
+        known = self._known.get(slug)
+        if known is None or known[:2] != (version, frozenset(leaves)):
+            known = self._known[slug] = version, frozenset(leaves), await self.get(slug)
+        return known[2]
 
     def pin(self, info: PartnerInfo) -> None:
         """Pin the partner's master key, or check it. Raises IdentityChangedError."""
