@@ -59,7 +59,6 @@ class Renderer:
             "date": text.date,
             "span": text.span,
             "number": text.number,
-            "short": text.short,
             "field": words.field,
             "way": words.path,
             "pretty": pretty,

@@ -90,8 +90,3 @@ def _counted(count: int, name: str) -> str:
 def number(value: int) -> str:
     """A number with commas between thousands."""
     return f"{value:,}"
-
-
-def short(text: str) -> str:
-    """The beginning of a hash, enough to tell it from its neighbours."""
-    return f"{text[:12]}…"
