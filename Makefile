@@ -6,7 +6,8 @@ PYTHON ?= $(shell for v in python3.11 python3.12 python3.13 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-ALL_REQUIREMENTS := requirements/main.txt requirements/build.txt requirements/demo.txt requirements/dev.txt
+ALL_REQUIREMENTS := requirements/main.txt requirements/build.txt requirements/demo.txt requirements/dev.txt \
+  requirements/judges.txt
 RUN_REQUIREMENTS := requirements/main.txt requirements/build.txt requirements/demo.txt
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command 'make lock'
@@ -60,8 +61,10 @@ test-other-pythons: $(READY) ## the fast part on Python 3.12 and 3.13 where pres
 other-python:
 	@echo "the fast part on Python $(VERSION)"
 	@test -e .venv-$(VERSION)/.ready -a .venv-$(VERSION)/.ready -nt requirements/dev.txt \
+	    -a .venv-$(VERSION)/.ready -nt requirements/judges.txt \
 	  || { scripts/install .venv-$(VERSION) $(OTHER) $(ALL_REQUIREMENTS) && touch .venv-$(VERSION)/.ready; }
 	@.venv-$(VERSION)/bin/pytest -q -n 2 --dist loadfile -m 'not slow' -p no:cacheprovider
+	@.venv-$(VERSION)/bin/pytest -q tests/tlog/test_demo_log.py -p no:cacheprovider
 
 .PHONY: bench
 bench: $(READY) ## what a message costs, beside a bare server in the same run
@@ -82,7 +85,7 @@ fmt: $(READY) ## format the code and apply the safe fixes
 
 .PHONY: lock
 lock: $(READY) ## compile requirements/*.in into hashed, pinned requirements/*.txt
-	@for name in main build demo dev node uv; do \
+	@for name in main build demo dev judges node uv; do \
 	  $(LOCK) $(if $(UPGRADE),--upgrade) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 
 .PHONY: clean
