@@ -6,7 +6,7 @@ leaf of the log they open. What the leaf then says is checked here: signatures, 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from paraph.audit.errors import BadHistory, LogError, MalformedEvidence
@@ -78,7 +78,7 @@ class OpenedEntry:
         """Whether week and label are those of the entry's time under the account's or its grant's key (§4)."""
         if label_key is None or self.week != self.right_week:
             return False
-        return self.label == access_label(label_key, self.week)
+        return self.label == _label(label_key, self.week)
 
     @cached_property
     def leaf(self) -> bytes:
@@ -210,6 +210,12 @@ def granted(entries: Iterable[OpenedEntry]) -> dict[str, Granted]:
         grant_id = str(_part(opened, "grant").get("grant_id"))
         found.setdefault(grant_id, Granted(opened.right_week, str(opened.partner)))
     return found
+
+
+@lru_cache(maxsize=1024)
+def _label(label_key: bytes, week: int) -> bytes:
+    """A label; account and grant keys make theirs in the same way (§4), and many records have one label."""
+    return access_label(label_key, week)
 
 
 def _named_master_key(opened: OpenedEntry) -> str:

@@ -21,5 +21,6 @@ def endpoints(disclosure: Disclosure) -> list[Endpoint]:
             Access.OPERATOR,
             page,
             "Kind, partner and day of every private record, in log order, as the log commits to them",
+            "log",
         )
     ]
