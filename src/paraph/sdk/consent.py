@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from paraph.protocol.base64 import b64url
 from paraph.protocol.documents import parse
 from paraph.protocol.entry import grant_key
@@ -18,19 +16,19 @@ from paraph.protocol.signing import sign
 from paraph.sdk.driver import Driver
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import GrantView, PartnerAccess, Peer
-from paraph.sdk.errors import ConsentRefusedError, NotEnrolledError, SdkError, TransportError, TrustError
+from paraph.sdk.errors import ConsentRefusedError, NotEnrolledError, SdkError, TrustError
 from paraph.sdk.grants import LOG_KEY, Grants
 from paraph.sdk.keystore import Records
-from paraph.sdk.logview import INTEGRATION_MS, LogView, read_policy
+from paraph.sdk.logview import INTEGRATION_MS, LogView
 from paraph.sdk.partners import PartnerInfo, Partners, Trust
 from paraph.sdk.receipts import LedgerEntry
 from paraph.sdk.standing import GrantState, agreement_for
 from paraph.sdk.transport import PARAPH, Transport, path
+from paraph.sdk.trust import Pinned
 
 log = logging.getLogger(__name__)
 
 ENROLLED = "enrolled"
-TRUST = "trust"
 KEY_SENT = "grant-key-sent"
 GRANT_KEY = "org.paraph.grant_key"
 VIEW_REFRESH_MS = 60_000
@@ -69,7 +67,7 @@ class Consent:
         self._records = records
         self._engine = engine
         self._driver = driver
-        self._given = trust
+        self._pinned = Pinned(transport, records, trust)
         self._now = now
         self._loaded: tuple[Grants, Partners, LogView] | None = None
         self._view: GrantView | None = None
@@ -297,41 +295,11 @@ class Consent:
     # Trust
 
     async def trust(self) -> Trust:
-        """The platform's keys and witness policy: as given by the caller, or pinned at first use.
+        """The platform's keys and witness policy, as given by the caller or pinned at first use.
 
-        A policy once pinned stays, whatever the platform shows later. Raises TrustError when keys differ.
+        Raises TrustError on a change.
         """
-        pinned = self._records.get(TRUST, "self", Trust)
-        if pinned is not None and self._given is not None:
-            _check_same(self._given, pinned)
-        if pinned is not None and pinned.policy is not None:
-            return pinned
-        shown = await self._shown()
-        for known in (pinned, self._given):
-            if known is not None and (known.log_vkey, known.operator_key) != (shown.log_vkey, shown.operator_key):
-                raise TrustError("the platform shows other keys than those known for it")
-        policy = shown.policy if self._given is None or self._given.policy is None else self._given.policy
-        if policy is not None:
-            read_policy(policy, shown.log_vkey)
-        trust = Trust(shown.log_vkey, shown.operator_key, policy)
-        with self._records.step():
-            self._records.put(TRUST, "self", trust)
-        return trust
-
-    async def _shown(self) -> Trust:
-        answer = await self._transport.json("GET", f"{PARAPH}/platform")
-        try:
-            log_shown = answer["log"]
-            return msgspec.convert(
-                {
-                    "log_vkey": log_shown["vkey"],
-                    "operator_key": answer["operator_key"],
-                    "policy": log_shown.get("policy"),
-                },
-                Trust,
-            )
-        except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
-            raise TransportError("the platform does not show its keys") from error
+        return await self._pinned.trust()
 
     async def _parts(self) -> tuple[Grants, Partners, LogView]:
         if self._loaded is None:
@@ -344,10 +312,3 @@ class Consent:
                 return grants, partners, log_view  # the platform may get witnesses yet: then their policy is pinned
             self._loaded = grants, partners, log_view
         return self._loaded
-
-
-def _check_same(given: Trust, pinned: Trust) -> None:
-    same_keys = (given.log_vkey, given.operator_key) == (pinned.log_vkey, pinned.operator_key)
-    policies = {given.policy, pinned.policy} - {None}
-    if not same_keys or len(policies) > 1:
-        raise TrustError("the keys or the policy given for this platform are not those pinned earlier")

@@ -6,6 +6,8 @@ from paraph.sdk.errors import TransportError, TrustError
 from paraph.sdk.keystore import Records
 from paraph.sdk.logview import read_policy
 from paraph.sdk.partners import Trust
+from paraph.sdk.policy import TABLE as FOLLOWED
+from paraph.sdk.policy import Followed
 from paraph.sdk.transport import PARAPH, Transport
 
 TABLE = "platform-trust"
@@ -45,8 +47,13 @@ class Pinned:
         if given is None:
             return
         same_keys = (given.log_vkey, given.operator_key) == (pinned.log_vkey, pinned.operator_key)
-        if not same_keys or given.policy not in (None, pinned.policy):
+        if not same_keys or given.policy not in (None, pinned.policy, self._followed(pinned)):
             raise TrustError("the keys or the policy given for this platform are not those pinned earlier")
+
+    def _followed(self, pinned: Trust) -> str | None:
+        """What the pinned policy's own quorum has replaced it by: a later release of a client brings that one."""
+        at = self._records.get(FOLLOWED, "self", Followed)
+        return None if at is None or at.pinned != pinned.policy else at.text
 
     async def _shown(self) -> Trust:
         answer = await self._transport.json("GET", f"{PARAPH}/platform", public=True)
