@@ -16,8 +16,8 @@ from paraph.audit.verdict import Outcome
 from paraph.protocol.base64 import b64url
 from paraph.protocol.entry import access_label, account_key, epoch_leaf, week_of
 from paraph.protocol.limits import DAY_MS
-from paraph.sdk.errors import LogError, SdkError
-from paraph.sdk.history import Collector, History, Self
+from paraph.sdk.errors import ForkDetectedError, LogError, SdkError
+from paraph.sdk.history import Collector, History, Self, fork_evidence
 from paraph.sdk.keystore import MemoryStore, Records
 from paraph.sdk.logview import LogView
 from paraph.sdk.transport import Transport
@@ -271,3 +271,17 @@ async def test_a_log_that_cannot_be_relied_upon() -> None:
     for device in (stale, bare, unmapped):
         with pytest.raises(SdkError):
             await device.history()
+
+
+async def test_a_fork_is_evidence() -> None:
+    """A log that takes back what it signed: no history, but a file that shows what it did."""
+    device = Device(Site(usual()))
+    assert fork_evidence(device.view) is None
+    await device.history()
+    other = usual()
+    other.log.leaves[3] = private(3)
+    device.site.author = other.close(START + 15 * DAY_MS + 1)
+    with pytest.raises(ForkDetectedError):
+        await device.history()
+    verdict = evidence.check(fork_evidence(device.view) or b"", POLICY, 2**40)
+    assert (verdict.kind, verdict.outcome) == ("fork", Outcome.PROVEN)

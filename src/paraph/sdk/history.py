@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from paraph.audit.errors import LogError as AuditError
 from paraph.audit.errors import MalformedEvidence
+from paraph.audit.fork import Fork
 from paraph.audit.history import History as Evidence
 from paraph.audit.history import labels_wanted
 from paraph.audit.history_report import Fault, HistoryReport, Problem
@@ -204,3 +205,11 @@ class Collector:
         if any(isinstance(made, dict) and made.get("log_key_hash") != committed for made in enrolments):
             problems.append(Problem(Fault.CONTENT, "an enrolment commits to another account log key than this one"))
         return problems
+
+
+def fork_evidence(log_view: LogView) -> bytes | None:
+    """The evidence file of the fork that this device has seen, for anyone with the policy; None if it has seen none."""
+    seen, policy = log_view.fork, log_view.policy
+    if seen is None or policy is None:
+        return None
+    return Fork(seen.older, seen.newer, seen.root, seen.proof).for_policy(policy).evidence

@@ -12,7 +12,7 @@ from paraph.sdk.driver import Driver
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.cross_signing import IdentitySeeds
 from paraph.sdk.errors import MatrixError, SdkError
-from paraph.sdk.history import Collector, History, Self
+from paraph.sdk.history import Collector, History, Self, fork_evidence
 from paraph.sdk.keystore import MemoryStore, Records, Store
 from paraph.sdk.messaging import Messenger
 from paraph.sdk.partners import PartnerInfo, Trust
@@ -273,6 +273,11 @@ class Person(Messenger):
         enrolment = self._records.get(ENROLLED, "self", Json)
         known = Self(self.user_id, grants.log_key, grants.master_key, enrolment)
         return await Collector(self._transport, self._records, log_view, known).collect(self._now())
+
+    async def fork(self) -> bytes | None:
+        """The evidence file of a fork, if the log has shown this device two histories; None if it has not."""
+        _, _, log_view = await self._consent._parts()
+        return fork_evidence(log_view)
 
     async def trust(self) -> Trust:
         """The keys of log and operator that this device has pinned."""

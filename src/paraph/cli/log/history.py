@@ -3,7 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
@@ -13,7 +13,7 @@ from paraph.audit.history_words import event, verdicts
 from paraph.audit.verdict import Outcome
 from paraph.cli.admin import AsJson
 from paraph.cli.output import emit_json, fail, out
-from paraph.sdk import Person, SqliteStore
+from paraph.sdk import ForkDetectedError, Person, SqliteStore
 from paraph.sdk.errors import SdkError
 from paraph.sdk.history import History
 
@@ -34,7 +34,9 @@ def history(
     """
     if not store.is_file():
         fail(f"there is no key store {store}")
-    found = _collect(store, _passphrase())
+    found, fork = _collect(store, _passphrase())
+    if found is None:
+        _tell_fork(fork or b"", out_file)
     if out_file is not None:
         _write(out_file, found.evidence())
     if as_json:
@@ -50,19 +52,30 @@ def _passphrase() -> str:
     return typer.prompt("Passphrase", hide_input=True, err=True) if given is None else given
 
 
-def _collect(store: Path, passphrase: str) -> History:
+def _collect(store: Path, passphrase: str) -> tuple[History | None, bytes | None]:
     try:
         return asyncio.run(_ask(SqliteStore.open(store, passphrase=passphrase)))
     except SdkError as error:
         fail(f"no history: {error}")
 
 
-async def _ask(store: SqliteStore) -> History:
+async def _ask(store: SqliteStore) -> tuple[History | None, bytes | None]:
+    """The history; or, from a log that has shown two of them, the evidence of that."""
     person = await Person.open(store)
     try:
-        return await person.history()
+        return await person.history(), None
+    except ForkDetectedError:
+        return None, await person.fork()
     finally:
         await person.close()
+
+
+def _tell_fork(evidence: bytes, out_file: Path | None) -> NoReturn:
+    kept = "name a file with --out to get the evidence"
+    if out_file is not None:
+        _write(out_file, evidence)
+        kept = f"the evidence is in {out_file}: publish it"
+    fail(f"the log has signed two histories that exclude each other, so it proves nothing; {kept}")
 
 
 def _write(file: Path, data: bytes) -> None:
