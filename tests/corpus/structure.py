@@ -97,7 +97,7 @@ def judge(structure: Structure) -> Tally:
     meaning = structure.read(structure.honest)
     tally = Tally()
     for mutant in structure.cases():
-        verdict = _verdict(structure, meaning, mutant)
+        verdict = verdict_on(structure, meaning, mutant)
         if verdict == "refused":
             tally.refused += 1
         elif verdict == "other":
@@ -109,7 +109,7 @@ def judge(structure: Structure) -> Tally:
     return tally
 
 
-def _verdict(structure: Structure, honest: object, mutant: Mutant) -> str:
+def verdict_on(structure: Structure, honest: object, mutant: Mutant) -> str:
     """`refused`, `other`, the pattern in `same` that allows it, or what is wrong."""
     try:
         meaning = structure.read(mutant.data)

@@ -237,3 +237,15 @@ def test_the_quorums_time_is_the_latest_possible(times: dict[str, int]) -> None:
         time = known.quorum_time(times)
         bounds = [t for t in range(52) if known.quorum_time({n: v for n, v in times.items() if v >= t}) is not None]
         assert time == max(bounds, default=None)
+
+
+@given(random_policies(), st.dictionaries(st.sampled_from([f"w{n}" for n in range(5)]), st.integers(0, 30)))
+def test_the_quorums_time_is_that_of_the_best_quorum(text: bytes, times: dict[str, int]) -> None:
+    """For any groups of groups: of all sets that satisfy the policy, the one whose oldest cosignature is newest."""
+    try:
+        known = policy.parse(text)
+    except MalformedPolicy:
+        return
+    chosen = [set(some) for size in range(1, 6) for some in combinations(sorted(times), size)]
+    quorums = [some for some in chosen if known.quorum_time(dict.fromkeys(some, 1)) is not None]
+    assert known.quorum_time(times) == max((min(times[name] for name in some) for some in quorums), default=None)
