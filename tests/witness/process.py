@@ -22,10 +22,11 @@ READY_WITHIN = 20.0
 class RunningWitness:
     """One witness process on a folder that `keygen` made, watching the log with this key."""
 
-    def __init__(self, data: Path, vkey: str, *, port: int = 0, command: Sequence[str] = PARAPH) -> None:
+    def __init__(self, data: Path, vkey: str, *more: str, port: int = 0, command: Sequence[str] = PARAPH) -> None:
+        """`more` are further options of `paraph witness serve`."""
         self.data = data
         (data / "witness.json").unlink(missing_ok=True)
-        arguments = ["witness", "serve", "--data", str(data), "--port", str(port), "--log", vkey]
+        arguments = ["witness", "serve", "--data", str(data), "--port", str(port), "--log", vkey, *more]
         self._log = (data / "witness.log").open("ab")
         self.process = subprocess.Popen(
             [*command, *arguments], env=environment({}), stdin=subprocess.DEVNULL, stderr=self._log
