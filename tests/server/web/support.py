@@ -22,6 +22,7 @@ from paraph.witness import folder
 from paraph.witness.app import WitnessApplication
 from paraph.witness.service import Witness
 from tests.server.ledger.watching import serving
+from tests.support.databases import databases
 from tests.support.partners import ADMIN, publish_agreement, register_partner
 from tests.support.server import free_port
 
@@ -133,15 +134,14 @@ class Explored:
 async def platform(data: Path, *, witnessed: bool = False, answering: bool = True) -> AsyncIterator[Explored]:
     """A started platform on a folder; with three witnesses that answer, or that do not."""
     async with AsyncExitStack() as stack:
-        settings = Settings(data=data / "data", registration="open", rate_limits=False)
         ports = [free_port() for _ in range(3)]
-        if witnessed:
-            settings = Settings(
-                data=data / "data",
-                registration="open",
-                rate_limits=False,
-                witnesses=str(write_policy(data, ports)),
-            )
+        settings = Settings(
+            data=data / "data",
+            database=databases().setting(data / "paraph.db"),
+            registration="open",
+            rate_limits=False,
+            witnesses=str(write_policy(data, ports)) if witnessed else "",
+        )
         server = build(settings)
         if witnessed and answering:
             logs = [note.Verifier.from_vkey(server.ledger.vkey)]

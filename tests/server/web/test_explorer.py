@@ -17,6 +17,7 @@ from paraph.tlog import note, proof
 from paraph.tlog.merkle import leaf_hash
 from tests.server.web.reading import Page, read
 from tests.server.web.support import HOSTILE, LONG, SECOND, TURNED, Explored, furnish, platform
+from tests.support.databases import runs_writes_once
 
 ROOT = "/explore"
 PAGES = ["", "/partners", "/partners/marquee", "/partners/marquee/agreements/2", "/platform", "/witnesses", "/records"]
@@ -62,6 +63,21 @@ async def test_every_link_of_every_page_leads_somewhere(here: Explored) -> None:
     for path in PAGES:
         assert f"{ROOT}{path}" in seen
         assert f"{ROOT}{path}.json" in seen
+
+
+@runs_writes_once
+async def test_both_databases_give_the_same_pages(tmp_path: Path, dialect: str) -> None:
+    """Counts, lists, versions and single records come from SQLite and from PostgreSQL alike."""
+    async with platform(tmp_path) as here:
+        await furnish(here)
+        view = await here.json(ROOT)
+        assert view["counts"]["public"]["agreement"] == 5
+        assert view["counts"]["private"] == 1
+        await here.integrated(await here.record("notice", "umbra", {"text": "one more"}))
+        assert (await here.json(ROOT))["counts"]["public"]["notice"] == view["counts"]["public"]["notice"] + 1
+        for path in [*PAGES, f"/records/{here.hashes['private']}", "/partners/tempo", "/leaves/1"]:
+            await page(here, f"{ROOT}{path}")
+            await here.json(f"{ROOT}{path}")
 
 
 async def test_the_start_page_counts_what_is_in_the_log(here: Explored) -> None:

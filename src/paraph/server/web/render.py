@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from http import HTTPStatus
 from importlib import resources
 from typing import Any
 
@@ -79,7 +80,9 @@ class Renderer:
 
     def error(self, error: ApiError) -> Reply:
         """An error as a page, under its own status."""
-        view = {"status": error.status, "message": error.message, "json_url": None}
+        unknown = error.status == HTTPStatus.NOT_FOUND and error.code == "M_UNRECOGNIZED"
+        message = "nothing stands at this address" if unknown else error.message
+        view = {"status": error.status, "message": message, "json_url": None}
         return Reply(error.status, self._html("error.html", view).encode(), HTML, (*GUARDS, *error.headers))
 
     def _html(self, template: str, view: Mapping[str, Any]) -> str:
