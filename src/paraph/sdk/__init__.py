@@ -26,6 +26,7 @@ from paraph.sdk.messaging import SyncUpdate
 from paraph.sdk.partner import GrantedRoom, KeyNews, Page, Partner
 from paraph.sdk.partners import PartnerInfo, Trust
 from paraph.sdk.person import Person, Secrets
+from paraph.sdk.promises import ReceiptNews
 from paraph.sdk.receipts import LedgerEntry
 from paraph.sdk.rooms import Message, Room
 from paraph.sdk.standing import GrantState
@@ -53,6 +54,7 @@ __all__ = [
     "Person",
     "ProblemError",
     "ReceiptError",
+    "ReceiptNews",
     "Room",
     "SdkError",
     "Secrets",

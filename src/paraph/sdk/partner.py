@@ -8,23 +8,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from joserfc import jwt
 from joserfc.jwk import OKPKey
 
 from paraph.protocol.base64 import b64, unb64
 from paraph.protocol.identifiers import partner_user_id
 from paraph.protocol.limits import DAY_MS
 from paraph.protocol.signing import SigningKey, sign
+from paraph.sdk.client_assertion import new_client_key
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import KeysUpload, SyncPart
-from paraph.sdk.errors import ProblemError, ReceiptError, SdkError, TransportError, TrustError
+from paraph.sdk.errors import ReceiptError, SdkError, TrustError
 from paraph.sdk.inbox import MAX_SKEW_MS, Asked, Checked, GrantBook
 from paraph.sdk.intake import Intake
 from paraph.sdk.keystore import MemoryStore, Records, Store
+from paraph.sdk.partner_auth import PartnerAuth
 from paraph.sdk.partners import Trust
 from paraph.sdk.person import system_time
 from paraph.sdk.platform_log import PlatformLog
-from paraph.sdk.promises import Proven, filed
+from paraph.sdk.promises import ReceiptNews, filed
 from paraph.sdk.receipts import LedgerEntry, OtherKeyError, ReceiptKey
 from paraph.sdk.rooms import Message, opened_message
 from paraph.sdk.transport import Transport, path
@@ -33,11 +34,7 @@ log = logging.getLogger(__name__)
 
 TABLE = "partner"
 SINCE = "key-events"
-JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ASSERTION_SECONDS = 60
-TOKEN_SLACK_MS = 30_000
 GRANT_KEY_EVENT = "org.paraph.grant_key"
-CLIENT_ALGORITHM = "Ed25519"
 
 
 class PartnerRecord(msgspec.Struct, frozen=True):
@@ -113,7 +110,7 @@ class Partner:
         self._now = now
         self._master = SigningKey.from_seed(unb64(record.master_seed, 32))
         self._client = OKPKey.import_key(dict(record.client_jwk))
-        self._token_until = 0
+        self.auth = PartnerAuth(transport, records, record.slug, record.issuer, self._client, now)
         self.engine = DeviceEngine(records, os.urandom)
         self._book = GrantBook(records, self.engine, record.slug)
         self._intake = Intake(self.engine, self._book)
@@ -144,7 +141,7 @@ class Partner:
         """
         transport = transport or Transport(base_url)
         records = Records(store or MemoryStore())
-        jwk = dict(client_jwk) if client_jwk is not None else _new_client_key()
+        jwk = dict(client_jwk) if client_jwk is not None else new_client_key()
         seed = b64(master_seed or os.urandom(32))
         url = transport.base_url
         with records.step():
@@ -314,7 +311,7 @@ class Partner:
 
     # Receipts
 
-    async def prove_receipts(self) -> Proven:
+    async def prove_receipts(self) -> ReceiptNews:
         """Look whether the log holds what the platform's receipts promise, a bounded number of them at a time.
 
         Receipts whose leaves are proven to be in the log are dropped; those of promises that are proven to be broken
@@ -365,46 +362,7 @@ class Partner:
         idempotent: bool | None = None,
         wait_ms: int = 0,
     ) -> dict[str, Any]:
-        """A call with a valid token; a token that was refused is replaced once."""
-        await self._authenticate()
-        try:
-            return await self._transport.json(method, url, body, params=params, idempotent=idempotent, wait_ms=wait_ms)
-        except ProblemError as error:
-            if error.status != 401:
-                raise
-        self._token_until = 0
-        await self._authenticate()
-        return await self._transport.json(method, url, body, params=params, idempotent=idempotent, wait_ms=wait_ms)
-
-    async def _authenticate(self) -> None:
-        """Get an access token by a signed assertion (RFC 7523), unless the last one is still good."""
-        if self._now() < self._token_until - TOKEN_SLACK_MS:
-            return
-        self._transport.token = None
-        form = {
-            "grant_type": "client_credentials",
-            "client_assertion_type": JWT_BEARER,
-            "client_assertion": self._assertion(),
-        }
-        answer = await self._transport.json("POST", "/oauth/token", form=form)
-        token, seconds = answer.get("access_token"), answer.get("expires_in")
-        if not isinstance(token, str) or not isinstance(seconds, int):
-            raise TransportError("the token endpoint answered without a token")
-        self._transport.token = token
-        self._token_until = self._now() + 1000 * seconds
-
-    def _assertion(self) -> str:
-        seconds = self._now() // 1000
-        claims = {
-            "iss": self.slug,
-            "sub": self.slug,
-            "aud": self._record.issuer,
-            "jti": randomness.token_urlsafe(24),
-            "iat": seconds,
-            "exp": seconds + ASSERTION_SECONDS,
-        }
-        header = {"alg": CLIENT_ALGORITHM, "typ": "JWT"}
-        return jwt.encode(header, claims, self._client, algorithms=[CLIENT_ALGORITHM])
+        return await self.auth.call(method, url, body, params=params, idempotent=idempotent, wait_ms=wait_ms)
 
 
 def _listed(answer: Mapping[str, Any], name: str) -> list[Any]:
@@ -412,8 +370,3 @@ def _listed(answer: Mapping[str, Any], name: str) -> list[Any]:
     if not isinstance(listed, list):
         raise ReceiptError(f"the answer has no list of {name}")
     return listed
-
-
-def _new_client_key() -> dict[str, str]:
-    key = OKPKey.generate_key("Ed25519").as_dict(private=True)
-    return {name: str(key[name]) for name in ("kty", "crv", "x", "d")}

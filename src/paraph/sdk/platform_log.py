@@ -11,7 +11,7 @@ from paraph.sdk.keystore import Records
 from paraph.sdk.log_leaves import LogLeaves
 from paraph.sdk.logview import LogView
 from paraph.sdk.partners import Trust
-from paraph.sdk.promises import Promises, Proven
+from paraph.sdk.promises import Promises, ReceiptNews, holds_receipts
 from paraph.sdk.receipt_key import ReceiptKeys
 from paraph.sdk.receipts import LedgerEntry, ReceiptKey
 from paraph.sdk.transport import Transport
@@ -50,8 +50,10 @@ class PlatformLog:
         """What keeps a receipt, within a step, until its leaf is proven."""
         return (await _relying(self._open()))[1].keep
 
-    async def prove(self) -> Proven:
+    async def prove(self) -> ReceiptNews:
         """Look for the leaves of receipts, a bounded number of them. Raises SdkError."""
+        if not holds_receipts(self._records):
+            return ReceiptNews(0, 0, 0)
         return await (await self._open())[1].prove()
 
     async def _open(self) -> tuple[ReceiptKeys, Promises]:

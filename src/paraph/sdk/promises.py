@@ -68,7 +68,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Proven:
+class ReceiptNews:
     """What one look brought: receipts whose leaves are in the log, promises found broken, receipts still kept."""
 
     proven: int
@@ -99,14 +99,14 @@ class Promises:
         self._records.put(KEPT, kept.name, kept)
         self._count += 1
 
-    async def prove(self) -> Proven:
+    async def prove(self) -> ReceiptNews:
         """Look for the leaves of the receipts kept, at most BATCH of them, going on where the last call ended.
 
         Raises LogError when the log cannot be relied upon now; nothing is lost by that.
         """
         batch = self._next()
         if not batch:
-            return Proven(0, 0, 0)
+            return ReceiptNews(0, 0, 0)
         tree = await self._log.refresh()
         proven = await self._present(batch, tree)
         late = [kept for kept in batch if kept.hashed not in proven and kept.deadline < tree.epoch.time]
@@ -117,7 +117,7 @@ class Promises:
                     self._records.delete(KEPT, kept.name)
             self._file(missed)
         self._count = len(self._kept())
-        return Proven(len(proven), len(missed), self._count)
+        return ReceiptNews(len(proven), len(missed), self._count)
 
     def _next(self) -> list[Kept]:
         """The next receipts by deadline: some that cannot be settled now do not keep the others from being."""
@@ -180,6 +180,11 @@ class Promises:
             raise LogError("the platform does not say where its record is in the log")
         proof = (await self._leaves.inclusions([index], tree.size))[index]
         return PlatformProof(record, index, tuple(proof))
+
+
+def holds_receipts(records: Records) -> bool:
+    """Whether there is any receipt whose leaf is not proven yet."""
+    return bool(records.items(KEPT, Kept))
 
 
 def filed(records: Records) -> list[bytes]:
