@@ -20,6 +20,7 @@ from paraph.server.http import Access, Endpoint
 from tests.support.databases import databases, runs_writes_once
 from tests.support.matrix import PASSWORD, V3, auth, ciphertext, register
 from tests.support.partners import publish_agreement, register_partner
+from tests.support.witness import witness_policy
 
 pytestmark = runs_writes_once
 
@@ -98,7 +99,13 @@ class World:
 @pytest.fixture
 async def world(tmp_path: Path, dialect: str) -> AsyncIterator[World]:
     path = tmp_path / "paraph.db"
-    settings = Settings(data=tmp_path, database=databases().setting(path), registration="open", rate_limits=False)
+    settings = Settings(
+        data=tmp_path,
+        database=databases().setting(path),
+        registration="open",
+        rate_limits=False,
+        witnesses=str(witness_policy(tmp_path)),
+    )
     server = build(settings)
     await server.start()
     transport = httpx.ASGITransport(app=server.application)
@@ -113,16 +120,17 @@ async def world(tmp_path: Path, dialect: str) -> AsyncIterator[World]:
         await register_partner(http, operator, partner)
         await publish_agreement(http, operator, partner, server)
         await partner.publish_device()
-        assert partner._transport.token is not None
-        expired = partner._transport.token
+        assert partner.auth.token is not None
+        expired = partner.auth.token
         await server.database.write(lambda tx: tx.run("UPDATE consent_tokens SET expires = 1"))
-        partner._token_until = 0
+        partner.auth.forget()
         await partner.rooms()  # with a token of its own
         tokens = {
             "other": other["Authorization"],
             "logged out": gone["Authorization"],
-            "partner": f"Bearer {partner._transport.token}",
-            "expired": f"Bearer {expired}",
+            "partner": f"DPoP {partner.auth.token}",
+            "partner's, as a bearer token": f"Bearer {partner.auth.token}",
+            "expired": f"DPoP {expired}",
             "operator": operator["Authorization"],
             "malformed": "Bearer \u00e9 not a token",
             "of another scheme": "Basic YXV0aG9yOnNlY3JldA==",
@@ -160,6 +168,7 @@ async def world(tmp_path: Path, dialect: str) -> AsyncIterator[World]:
             "n3": "000",
             "version": "1",
             "index": "0",
+            "number": "1",
             "name": "walk",
         }
         yield World(server, http, author, other, tokens, ids, path)
