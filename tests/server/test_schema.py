@@ -25,6 +25,7 @@ WHOLE = {
     "consent.partners",  # the list of all partners
     "consent.people_with_versions",  # once, at the start
     "ledger.identity",  # one row
+    "ledger.known_identity",  # the same row
     "ledger.progress",  # one row
     "ledger.waiting_kinds",  # an index that holds what waits and nothing else
     "ledger.freshness",  # that row, and the first one of an index that holds nothing but what waits
