@@ -47,7 +47,7 @@ anything else is read. *Limit* names a row of the table at the end.
 """
 
 _SECTIONS = (
-    ("The operator", ("/_paraph/v1/admin/",)),
+    ("The operator", ("/_paraph/v1/admin/", "/metrics")),
     ("People: what Paraph adds", ("/_paraph/",)),
     ("Partners", ("/inbox/", "/oauth/", "/.well-known/oauth")),
     ("The public log", ("/log/",)),

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from paraph import __version__
+from paraph.server import metrics as metrics_http
 from paraph.server.accounts import http as accounts_http
 from paraph.server.accounts.service import Accounts
 from paraph.server.config import Settings
@@ -37,6 +38,7 @@ from paraph.server.messenger import http as messenger_http
 from paraph.server.messenger.core import Hooks
 from paraph.server.messenger.reading import parse_token
 from paraph.server.messenger.service import Messenger
+from paraph.server.metrics import Metrics
 from paraph.server.storage import Database, QueueFull, StorageError, Transaction, guarding, migrate
 from paraph.server.storage.migrations import load as load_migrations
 from paraph.server.storage.reading import SqliteReader
@@ -119,6 +121,7 @@ class Server:
             base_url=settings.base_url,
         )
         self._renderer = Renderer(self.explorer)
+        self._metrics = Metrics(self.ledger, self.database, lambda: self.application.answered, system_time)
         authenticators = {
             Access.PERSON: self.accounts.authenticate,
             Access.PARTNER: self.consent.tokens.authenticate,
@@ -144,6 +147,7 @@ class Server:
             *consent_http.endpoints(self.consent, self.ledger, self.database, self._policy),
             *inbox_http.endpoints(self.reading, self.queues, self.consent, self.database),
             *web_http.endpoints(self.explorer, self._renderer),
+            *metrics_http.endpoints(self._metrics),
         ]
 
     def _note_device_lists(self, tx: Transaction, room_id: str, user_id: str, membership: str) -> None:

@@ -54,6 +54,27 @@ async def test_checkpoint_and_tiles_are_served_as_they_are_on_disk(tmp_path: Pat
             answer = await http.get(f"/log/{path}")
             assert answer.content == (tmp_path / "log" / path).read_bytes()
             assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+            assert answer.headers["content-type"] == "application/octet-stream"
+
+
+async def test_caches_and_browsers_are_told_what_they_need(tmp_path: Path) -> None:
+    """Any site's script may read the log; who has a file already is told so without sending it again."""
+    async with client(tmp_path) as (http, _, _ledger):
+        for path in ("checkpoint", "tile/0/000.p/1", "tile/entries/000.p/1"):
+            whole = await http.get(f"/log/{path}")
+            assert whole.headers["access-control-allow-origin"] == "*"
+            tag = whole.headers["etag"]
+            for known in (tag, f'"other", {tag}', "*"):
+                again = await http.get(f"/log/{path}", headers={"If-None-Match": known})
+                assert (again.status_code, again.content) == (304, b"")
+                assert again.headers["etag"] == tag
+                assert again.headers["cache-control"] == whole.headers["cache-control"]
+                assert "content-length" not in again.headers
+            other = await http.get(f"/log/{path}", headers={"If-None-Match": '"other"'})
+            assert (other.status_code, other.content) == (200, whole.content)
+            head = await http.head(f"/log/{path}")
+            assert (head.status_code, head.headers["etag"]) == (200, tag)
+        assert (await http.get("/log/checkpoint")).headers["content-type"] == "text/plain; charset=utf-8"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ _CORS = (
     (b"access-control-allow-headers", b"X-Requested-With, Content-Type, Authorization, DPoP"),
     (b"access-control-expose-headers", b"Retry-After, WWW-Authenticate"),
 )
+_NO_ROUTE = ("", "none")
 _NO_STORE = (b"cache-control", b"no-store")
 
 
@@ -81,6 +82,8 @@ class Application:
         self._lifespan = lifespan
         self._guards = guards
         self._overloads = overloads
+        self.answered: dict[tuple[str, str, int], int] = {}
+        """Requests so far, by method, path of the endpoint with its variables unfilled, and status."""
         self._error_page = error_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,6 +119,8 @@ class Application:
             log.exception("request failed", method=scope["method"], path=raw_path)
             failure = ApiError(500, "M_UNKNOWN", "the platform failed to answer; the failure is logged")
             reply = self._refused(failure, raw_path)
+        answered = (*scope.get("paraph.route", _NO_ROUTE), reply.status)
+        self.answered[answered] = self.answered.get(answered, 0) + 1
         await send({"type": "http.response.start", "status": reply.status, "headers": _headers(reply)})
         await send({"type": "http.response.body", "body": reply.body})
 
@@ -128,6 +133,7 @@ class Application:
         if isinstance(match, frozenset):
             return _unmatched(method, match)
         endpoint, params = match
+        scope["paraph.route"] = (endpoint.method, endpoint.path)
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         address = scope["client"][0] if scope["client"] else "unknown"
         token = bearer_token(headers)

@@ -3,6 +3,8 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
 from typing import Annotated
 
 import msgspec
@@ -96,12 +98,12 @@ class Handlers:
         self._ledger = ledger
         self._database = database
 
-    async def checkpoint(self, _request: Request) -> Reply:
-        """The newest signed checkpoint; never cached, since its age counts."""
+    async def checkpoint(self, request: Request) -> Reply:
+        """The newest signed checkpoint; a cache asks again each time, since its age counts."""
         data = await asyncio.to_thread(self._ledger.tile_file, CHECKPOINT)
         if data is None:
             raise MatrixError(404, "M_NOT_FOUND", "nothing is published yet")
-        return Reply(200, data, _TEXT, _FRESH)
+        return _unless_known(request, sha256(data).hexdigest()[:32], Reply(200, data, _TEXT, _FRESH))
 
     async def tile(self, request: Request) -> Reply:
         """A tile or bundle. The path is parsed as a tile's and nothing else, so it cannot lead elsewhere."""
@@ -113,7 +115,7 @@ class Handlers:
         data = await asyncio.to_thread(self._ledger.tile_file, tile.path)
         if data is None:
             raise MatrixError(404, "M_NOT_FOUND", f"{tile.path} is not published")
-        return Reply(200, data, _BINARY, _IMMUTABLE)
+        return _unless_known(request, tile.path, Reply(200, data, _BINARY, _IMMUTABLE))
 
     async def policy(self, request: Request) -> Reply:
         """A change of the witness policy, by its number; those to come are not there yet, so 404 is not kept."""
@@ -164,3 +166,16 @@ class Handlers:
         found = await self._database.read(lambda tx: self._ledger.entries(tx, person, start, limit))
         following = found[-1].seq + 1 if found else start
         return Reply.json({"entries": [recorded.rendered for recorded in found], "next": following})
+
+
+def _unless_known(request: Request, tag: str, reply: Reply) -> Reply:
+    """The reply with an entity tag; 304 without a body where the caller has it already (RFC 9110 section 13.1.2).
+
+    A tile never changes its bytes, so its path is its tag.
+    """
+    etag = f'"{tag}"'
+    known = request.header(b"if-none-match")
+    headers = (*reply.headers, (b"etag", etag.encode()))
+    if known is not None and (known.strip() == "*" or etag in (one.strip() for one in known.split(","))):
+        return Reply(304, b"", reply.content_type, headers)
+    return replace(reply, headers=headers)

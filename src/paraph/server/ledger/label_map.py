@@ -7,6 +7,7 @@ computed and never signed is forgotten: maps are values, nothing has to be undon
 Older maps stay readable for a while, because a proof is asked under a checkpoint that was published some time ago.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -114,6 +115,8 @@ class LabelMap:
         self._plan: _Plan | None = None
         self._kept: dict[int, _Kept] = {}
         self._weight = 0
+        self.labels = 0
+        """Keys that have leaves."""
 
     @property
     def size(self) -> int:
@@ -135,7 +138,7 @@ class LabelMap:
         if not fits:
             logger.warning("map.db does not belong to this log; it is made again from the leaves", size=size)
             self._store.clear()
-            self._size, self._tree = 0, PrefixMap()
+            self._size, self._tree, self.labels = 0, PrefixMap(), 0
         self.follow(size, read)
 
     def follow(self, size: int, read: Read) -> None:
@@ -174,6 +177,8 @@ class LabelMap:
             return
         plan = self._planned(batch.start, batch.leaves[:-1])
         self._store.write(batch.end, plan.frontiers, plan.places)
+        added = Counter(key for key, _, _ in plan.places)
+        self.labels += sum(frontier.size == added[key] for key, frontier in plan.frontiers.items())
         self._size, self._tree, self._plan = batch.end, plan.tree, None
         self._keep(_Kept(batch.epoch, plan.tree, len(plan.frontiers)))
 
@@ -231,8 +236,10 @@ class LabelMap:
 
     def _load(self) -> PrefixMap:
         tree, labels = PrefixMap(), self._store.labels()
+        self.labels = 0
         while some := {key: map_value(frontier.size, frontier.root()) for key, frontier in islice(labels, LOADED)}:
             tree = tree.set(some)
+            self.labels += len(some)
         return tree
 
     def _fits(self, read: Read) -> bool:

@@ -7,7 +7,8 @@ did before and does it again with the same bytes or not at all, so all of it may
 
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from paraph.protocol.base64 import b64url
@@ -40,6 +41,8 @@ class Log:
         self.label_map = label_map
         self._signer = signer
         self._edge: LogEdge | None = None
+        self.timed: Callable[[str], AbstractContextManager[None]] = _untimed
+        """Stands around the stages of a batch."""
 
     @property
     def origin(self) -> str:
@@ -105,7 +108,8 @@ class Log:
             raise LogStopped(
                 f"the staged batch [{batch.start}, {batch.end}) does not meet the head of size {head.size}"
             )
-        self.label_map.add(batch)
+        with self.timed("map"):
+            self.label_map.add(batch)
         return batch, hashes
 
     def publish(self, batch: Batch, cosigned: bytes) -> None:
@@ -130,11 +134,14 @@ class Log:
         edge, self._edge = self._edge, None  # appending changes the edge: after a failure it is read back from disk
         if edge is None or edge.size != head.size:
             edge = LogEdge.restore(head.size, head.root, self.folder.read)
-        self.folder.add(edge.append(batch.leaves, hashes))
-        signed = checkpoint.sign(Checkpoint(self.origin, edge.size, edge.root()), self._signer)
+        with self.timed("write"):
+            self.folder.add(edge.append(batch.leaves, hashes))
+        with self.timed("sign"):
+            signed = checkpoint.sign(Checkpoint(self.origin, edge.size, edge.root()), self._signer)
         epoch = batch.epoch
         new = Head(edge.size, edge.root(), epoch.n + 1, epoch.time, signed)
-        self.checkpoints.advance(head, new)
+        with self.timed("keep"):
+            self.checkpoints.advance(head, new)
         self._edge = edge
         return new
 
@@ -142,6 +149,10 @@ class Log:
         """Close checkpoints.db and map.db."""
         self.checkpoints.close()
         self.label_map.close()
+
+
+def _untimed(_stage: str) -> AbstractContextManager[None]:
+    return contextlib.nullcontext()
 
 
 def _check_published(published: Checkpoint, head: Head) -> None:

@@ -13,6 +13,7 @@ import structlog
 from paraph.server.ledger import store
 from paraph.server.ledger.errors import LogStopped
 from paraph.server.ledger.log import Log
+from paraph.server.ledger.metrics import LedgerMetrics
 from paraph.server.ledger.model import Batch
 from paraph.server.ledger.restored import Restored
 from paraph.server.ledger.witnesses import Unwitnessed, Witnesses
@@ -51,6 +52,7 @@ class Sequencer:
         still_leads: Callable[[], Awaitable[bool]],
         cadence: Cadence,
         restored: Restored | None = None,
+        metrics: LedgerMetrics | None = None,
     ) -> None:
         self._database = database
         self._log = log
@@ -59,6 +61,8 @@ class Sequencer:
         self._still_leads = still_leads
         self._cadence = cadence
         self._restored = restored
+        self._metrics = metrics or LedgerMetrics()
+        log.timed = self._metrics.timed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -112,7 +116,8 @@ class Sequencer:
             await self._finish()
         leaves = await self._database.read(lambda tx: store.unsequenced(tx, MAX_BATCH))
         self._unfinished = True
-        await self._in_thread(lambda: self._log.stage(leaves, self._clock()))
+        with self._metrics.timed("stage"):
+            await self._in_thread(lambda: self._log.stage(leaves, self._clock()))
         await self._finish()
         return len(leaves) == MAX_BATCH
 
@@ -138,12 +143,16 @@ class Sequencer:
         extended = await self._in_thread(self._log.extend)
         if extended is not None:
             batch, hashes = extended
-            cosigned = await self._witnesses.cosign(await self._in_thread(self._log.signed))
-            await self._in_thread(lambda: self._log.publish(batch, cosigned))
+            with self._metrics.timed("witness"):
+                cosigned = await self._witnesses.cosign(await self._in_thread(self._log.signed))
+            with self._metrics.timed("publish"):
+                await self._in_thread(lambda: self._log.publish(batch, cosigned))
             # The epoch leaf, the last one, is in no outbox.
             indexes = list(zip(hashes, range(batch.start, batch.end), strict=True))[:-1]
             await self._reconcile(batch.start)
-            await self._database.write(lambda tx: self._mark(tx, batch, indexes))
+            with self._metrics.timed("mark"):
+                await self._database.write(lambda tx: self._mark(tx, batch, indexes))
+            self._metrics.published(len(batch.leaves), batch.epoch.n)
         else:  # where a folder was caught up with the published log, nothing is staged
             await self._reconcile((await self._in_thread(self._log.head)).size)
         self._unfinished = False
@@ -195,6 +204,7 @@ class Sequencer:
             except Exception:
                 # This batch failed (disk full, I/O error). Nothing is lost: it is tried again.
                 logger.exception("batch failed")
+                self._metrics.failed()
                 self._woken.set()
                 await self._wait(self._stopping, self._cadence.retry)
 

@@ -22,6 +22,7 @@ from paraph.server.ledger.leadership import Leadership, published_size
 from paraph.server.ledger.leading import STOPPED, Leading
 from paraph.server.ledger.log import Log
 from paraph.server.ledger.map_follower import MapFollower
+from paraph.server.ledger.metrics import LedgerMetrics, LogState
 from paraph.server.ledger.model import Recorded
 from paraph.server.ledger.receipts import Receipts
 from paraph.server.ledger.restored import Restored
@@ -62,6 +63,7 @@ class Ledger:
         self._cadence = cadence
         self._policy = policy
         self._freshness = Freshness(clock, cadence.heartbeat)
+        self.metrics = LedgerMetrics()
         self._restored = Restored(data, cadence.heartbeat)
         if policy is None:
             self._restored.refuse_without_witnesses()
@@ -102,10 +104,11 @@ class Ledger:
             still_leads=self._leadership.held,
             cadence=self._cadence,
             restored=self._restored,
+            metrics=self.metrics,
         )
 
     def _witnesses(self) -> Witnesses:
-        return Witnesses(self._policy, self._verifier, self._folder, clock=self._clock)
+        return Witnesses(self._policy, self._verifier, self._folder, clock=self._clock, metrics=self.metrics)
 
     @property
     def origin(self) -> str:
@@ -299,6 +302,13 @@ class Ledger:
         if label_map is None:
             return await asyncio.to_thread(self._map_follower.answers, keys, wanted, published)
         return await asyncio.to_thread(label_map.answers, keys, wanted)
+
+    def state(self, tx: Transaction) -> LogState:
+        """The log as this process sees it now, for whoever watches over it."""
+        published, oldest = store.freshness(tx)
+        label_map = self._leading.label_map
+        labels = None if label_map is None else label_map.labels
+        return LogState(self._size, self._waiting, oldest, published, self.leads, self.stopped is not None, labels)
 
     def tile_file(self, path: str) -> bytes | None:
         """A public file below `log/`; `path` must be one that `tiles.parse_path` accepts, or `checkpoint`."""

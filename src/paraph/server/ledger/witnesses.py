@@ -15,6 +15,7 @@ import structlog
 
 from paraph.server.ledger.errors import LedgerError, LogStopped, StartRefused
 from paraph.server.ledger.files import LogFolder
+from paraph.server.ledger.metrics import LedgerMetrics
 from paraph.server.ledger.witness_client import SignedTree, WitnessClient, WitnessFailed
 from paraph.tlog import checkpoint, note, policy
 from paraph.tlog.errors import TlogError
@@ -48,6 +49,7 @@ class Witnesses:
         clock: Callable[[], int],
         patience: Patience = Patience(),
         transport: httpx.AsyncBaseTransport | None = None,
+        metrics: LedgerMetrics | None = None,
     ) -> None:
         """`clock` gives ms. Raises StartRefused for a policy of another log, or one that cannot be satisfied."""
         self._policy = None if trusted is None else _usable(trusted, log)
@@ -59,6 +61,9 @@ class Witnesses:
         known = () if self._policy is None else self._policy.witnesses
         self._clients = [WitnessClient(one, log, self._prove, self._http) for one in known if one.url]
         self._failing: dict[str, str] = {}
+        self._metrics = metrics or LedgerMetrics()
+        for client in self._clients:
+            self._metrics.watch(client.name)
 
     @property
     def audited(self) -> bool:
@@ -96,7 +101,9 @@ class Witnesses:
         return await asyncio.to_thread(_consistency_proof, self._folder, old_size, size)
 
     def _tell(self, failures: dict[str, str]) -> None:
-        """Log a witness that begins or ceases to fail, not each failure: there may be ten rounds a second."""
+        """Count each failure; log a witness that begins or ceases to fail: there may be ten rounds a second."""
+        for name in failures:
+            self._metrics.witness_failed(name)
         for name in failures.keys() - self._failing.keys():
             logger.warning("witness fails", witness=name, reason=failures[name])
         for name in self._failing.keys() - failures.keys():

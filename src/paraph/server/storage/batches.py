@@ -20,6 +20,7 @@ from paraph.server.storage.database import (
     Transaction,
 )
 from paraph.server.storage.guard import guarded
+from paraph.server.storage.load import Load
 
 T = TypeVar("T")
 
@@ -107,6 +108,7 @@ class GroupCommit(ABC):
 
     def __init__(self) -> None:
         self._queue: deque[Write] = deque()
+        self.load = Load(self._queue, MAX_BATCH)
         self._pump: asyncio.Task[None] | None = None
         self._closed = False
         self._listeners = Listeners()
@@ -143,6 +145,7 @@ class GroupCommit(ABC):
         try:
             while self._queue:
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+                self.load.count(len(batch))
                 await self._commit(batch)
         finally:
             self._pump = None

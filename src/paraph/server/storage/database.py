@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from paraph.server.storage.load import Load
 from paraph.server.storage.role import Role
 
 T = TypeVar("T")
@@ -104,6 +105,7 @@ class Database(Protocol):
     """A database that any number of tasks of one event loop share."""
 
     dialect: str
+    load: Load
 
     async def read(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn` over one consistent view. It must be short: it may hold up the event loop."""
