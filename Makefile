@@ -78,6 +78,10 @@ soak: $(READY) ## kill -9 under load, 50 times on each database
 faults: $(READY) ## let 200 of all durable steps of the log fail, each in its way
 	@PARAPH_FAULTS=$${PARAPH_FAULTS:-200} $(BIN)/pytest -q tests/server/ledger/test_faults.py --timeout 1800 $(ARGS)
 
+.PHONY: mutants
+mutants: $(READY) ## remove each check of the verifiers in turn: a test must fail (half an hour)
+	@$(BIN)/python scripts/mutants.py $(ARGS)
+
 .PHONY: fmt
 fmt: $(READY) ## format the code and apply the safe fixes
 	@$(BIN)/ruff check --fix-only .

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Remove one check after the other from what verifies logs, and show that a test fails each time.
 
-    scripts/mutants [PATH-PART...]     all modules below, or those whose path has one of these parts
+    make mutants [ARGS='PATH-PART...']     all modules below, or those whose path has one of these parts
 
 A check is an `if` that raises or returns early (its condition becomes False), one operand of an `and` or `or`
 within such a condition, or a call whose result nobody takes, such as `_check_size(...)`. Each mutant is tried in a copy
@@ -85,6 +85,7 @@ class Replace:
         self.owner, self.place, self.node = owner, place, node
 
     def __call__(self) -> None:
+        """Do it."""
         if isinstance(self.owner, list):
             self.owner[self.place] = self.node
         else:
@@ -104,7 +105,7 @@ def passes(folder: str, tests: str) -> bool:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", tests]
     environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=SECONDS)
+        done = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, timeout=SECONDS)  # noqa: S603
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0
@@ -119,8 +120,9 @@ def main() -> int:
         for mutant, dead in zip(made, pool.map(killed, made), strict=True):
             if not dead:
                 survivors += 1
-                print(f"SURVIVES {mutant.name}", flush=True)
-    print(f"{len(made)} checks removed, {len(made) - survivors} found by a test, {survivors} not")
+                sys.stdout.write(f"SURVIVES {mutant.name}\n")
+                sys.stdout.flush()
+    sys.stdout.write(f"{len(made)} checks removed, {len(made) - survivors} found by a test, {survivors} not\n")
     return 1 if survivors else 0
 
 
