@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from paraph.audit.differences import differences
 from paraph.protocol.agreement import OPERATOR_KEY_ID, Agreement, verify_agreement
 from paraph.protocol.entry import PUBLIC_KINDS
 from paraph.protocol.errors import ProtocolError
@@ -11,7 +12,6 @@ from paraph.server.consent.model import Agreements, Partner
 from paraph.server.http import ApiError
 from paraph.server.ledger import public
 from paraph.server.storage import Transaction
-from paraph.server.web.differences import differences
 from paraph.server.web.explorer import PAGE, ROOT, Explorer, not_found
 
 OTHERS = ("report", "notice", "admin")

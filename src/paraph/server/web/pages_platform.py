@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from paraph.audit.differences import differences
 from paraph.protocol.identifiers import PLATFORM
 from paraph.server.http.limits import LIMITS
 from paraph.server.ledger import public
 from paraph.server.storage import Transaction
-from paraph.server.web.differences import differences
 from paraph.server.web.explorer import PAGE, Explorer
 
 BUILDS = 20

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraph.server.web.differences import MAX_WORDS, Change, differences
+from paraph.audit.differences import MAX_WORDS, Change, differences
 
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.text("ab ", max_size=6)
 VALUES = st.recursive(
