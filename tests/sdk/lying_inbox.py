@@ -120,7 +120,7 @@ class LyingInbox:
         if path.startswith(("/log/", "/_paraph/v1/log/")):
             return self.log(request)
         answer = {
-            "/oauth/token": lambda: {"access_token": "token", "token_type": "Bearer", "expires_in": 300},
+            "/oauth/token": lambda: {"access_token": "token", "token_type": "DPoP", "expires_in": 300},
             "/_paraph/v1/platform": self._platform,
             "/inbox/v1/grants": lambda: {"grants": [grant_of(self.author)]},
             "/inbox/v1/key-events": self._key_events,

@@ -65,6 +65,7 @@ class World:
     http: httpx.AsyncClient
     author: dict[str, str]
     other: dict[str, str]
+    partner: Partner
     tokens: dict[str, str]
     ids: dict[str, str]
     path: Path
@@ -83,6 +84,16 @@ class World:
             unchanged = unchanged + 1 if self.writes() == writes else 0
             writes = self.writes()
         return writes
+
+    def proof(self, endpoint: Endpoint, *, by: Partner | None = None) -> str:
+        """The partner's proof for a call of this endpoint or, with its token, one `by` another partner's key."""
+        auth = (by or self.partner).auth
+        token, auth._token = auth._token, self.partner.auth.token
+        auth._nonce = self.server.consent.authorization.proofs.nonces.current()
+        try:
+            return auth.prove(endpoint.method, _filled(self, endpoint))["dpop"]
+        finally:
+            auth._token = token
 
     async def call(self, endpoint: Endpoint, headers: dict[str, str]) -> httpx.Response:
         """Call an endpoint with the author's ids in its path and a plausible body."""
@@ -171,7 +182,7 @@ async def world(tmp_path: Path, dialect: str) -> AsyncIterator[World]:
             "number": "1",
             "name": "walk",
         }
-        yield World(server, http, author, other, tokens, ids, path)
+        yield World(server, http, author, other, partner, tokens, ids, path)
     await server.stop()
 
 
@@ -181,9 +192,16 @@ def _encoded(token: str) -> dict[str, str]:
 
 REFUSED_FOR = {
     Access.PUBLIC: (),
-    Access.PERSON: ("logged out", "partner", "operator", "malformed"),
-    Access.PARTNER: ("other", "logged out", "expired", "operator", "malformed"),
-    Access.OPERATOR: ("other", "logged out", "partner", "malformed"),
+    Access.PERSON: ("logged out", "partner's, as a bearer token", "operator", "malformed"),
+    Access.PARTNER: (
+        "other",
+        "logged out",
+        "expired",
+        "partner's, as a bearer token",
+        "operator",
+        "malformed",
+    ),
+    Access.OPERATOR: ("other", "logged out", "partner's, as a bearer token", "malformed"),
 }
 
 
@@ -202,17 +220,46 @@ async def test_tokens_of_other_kinds_are_refused_everywhere(world: World) -> Non
         for headers in ({}, {"Authorization": world.tokens["of another scheme"]}):
             missing = await world.call(endpoint, headers)
             assert _is_refusal(missing, "token-missing" if inbox else "M_MISSING_TOKEN"), (endpoint.path, missing.text)
-            assert "bearer" in missing.headers["www-authenticate"].lower()
+            scheme = "dpop" if endpoint.access is Access.PARTNER else "bearer"
+            assert missing.headers["www-authenticate"].lower().startswith(scheme)
         for kind in REFUSED_FOR[endpoint.access]:
-            answer = await world.http.request(
-                endpoint.method,
-                "".join(("http://localhost", _filled(world, endpoint))),
-                headers=[(b"authorization", world.tokens[kind].encode("latin-1"))],
-            )
+            raw = [(b"authorization", world.tokens[kind].encode("latin-1"))]
+            if endpoint.access is Access.PARTNER:
+                raw.append((b"dpop", world.proof(endpoint).encode()))
+            url = "".join(("http://localhost", _filled(world, endpoint)))
+            answer = await world.http.request(endpoint.method, url, headers=raw)
             wanted = "token-invalid" if inbox else "M_UNKNOWN_TOKEN"
             assert _is_refusal(answer, wanted), (kind, endpoint.method, endpoint.path, answer.text)
             walked += 1
     assert walked > 200
+    assert world.writes() == before
+
+
+async def test_a_partners_token_opens_nothing_without_its_key(world: World) -> None:
+    """No proof, one of another key, one for another request, an old nonce, a proof used before: 401 everywhere."""
+    stranger = Partner.create(world.server.settings.base_url, "stranger", "localhost")
+    table = [endpoint for endpoint in world.server.application.endpoints if endpoint.access is Access.PARTNER]
+    # The first call of each uses its proof up. What it does is the endpoint's business.
+    used = {endpoint.path: world.proof(endpoint) for endpoint in table}
+    for endpoint in table:
+        first = await world.call(endpoint, {"Authorization": world.tokens["partner"], "DPoP": used[endpoint.path]})
+        assert first.status_code != 401, (endpoint.path, first.text)
+    before, elsewhere = await world.quiet(), table[0]
+    for endpoint in table:
+        other = elsewhere if elsewhere is not endpoint else table[-1]
+        cases = {
+            "invalid-dpop-proof": [None, world.proof(other), used[endpoint.path], "no.proof.atall"],
+            "token-invalid": [world.proof(endpoint, by=stranger)],
+        }
+        for code, proofs in cases.items():
+            for proof in proofs:
+                headers = {"Authorization": world.tokens["partner"]} | ({} if proof is None else {"DPoP": proof})
+                answer = await world.call(endpoint, headers)
+                shown = answer.json().get("type", "") + answer.json().get("error", "").replace("_", "-")
+                assert (answer.status_code, code in shown or "invalid-token" in shown) == (401, True), answer.text
+                assert answer.headers["www-authenticate"].startswith("DPoP error=")
+                assert answer.headers["dpop-nonce"]
+    assert len(table) >= 7
     assert world.writes() == before
 
 
@@ -266,11 +313,12 @@ async def test_the_rightful_caller_is_never_a_failure_of_the_server(world: World
     table = [endpoint for endpoint in world.server.application.endpoints if not endpoint.path.endswith(ends)]
     for endpoint in table:
         for content in (b"", b"{}", b"[]", b"null", b"{", b'{"a":' * 2000, b"\xff\xfe"):
+            proof = {"DPoP": world.proof(endpoint)} if endpoint.access is Access.PARTNER else {}
             answer = await world.http.request(
                 endpoint.method,
                 f"http://localhost{_filled(world, endpoint)}",
                 content=None if endpoint.method == "GET" else content,
-                headers={"Authorization": tokens[endpoint.access]},
+                headers={"Authorization": tokens[endpoint.access]} | proof,
             )
             assert answer.status_code < 500, (endpoint.method, endpoint.path, content[:20], answer.text)
             asks_again = endpoint.access is Access.PUBLIC or "flows" in answer.text

@@ -14,13 +14,14 @@ from paraph.protocol.base64 import b64, unb64
 from paraph.protocol.identifiers import partner_user_id
 from paraph.protocol.limits import DAY_MS
 from paraph.protocol.signing import SigningKey, sign
-from paraph.sdk.client_assertion import JWT_BEARER, client_assertion, new_client_key
+from paraph.sdk.client_assertion import new_client_key
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import KeysUpload, SyncPart
-from paraph.sdk.errors import ProblemError, ReceiptError, SdkError, TransportError, TrustError
+from paraph.sdk.errors import ReceiptError, SdkError, TrustError
 from paraph.sdk.inbox import MAX_SKEW_MS, Asked, Checked, GrantBook
 from paraph.sdk.intake import Intake
 from paraph.sdk.keystore import MemoryStore, Records, Store
+from paraph.sdk.partner_auth import PartnerAuth
 from paraph.sdk.partners import Trust
 from paraph.sdk.person import system_time
 from paraph.sdk.platform_log import PlatformLog
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 
 TABLE = "partner"
 SINCE = "key-events"
-TOKEN_SLACK_MS = 30_000
 GRANT_KEY_EVENT = "org.paraph.grant_key"
 
 
@@ -110,7 +110,7 @@ class Partner:
         self._now = now
         self._master = SigningKey.from_seed(unb64(record.master_seed, 32))
         self._client = OKPKey.import_key(dict(record.client_jwk))
-        self._token_until = 0
+        self.auth = PartnerAuth(transport, records, record.slug, record.issuer, self._client, now)
         self.engine = DeviceEngine(records, os.urandom)
         self._book = GrantBook(records, self.engine, record.slug)
         self._intake = Intake(self.engine, self._book)
@@ -362,33 +362,7 @@ class Partner:
         idempotent: bool | None = None,
         wait_ms: int = 0,
     ) -> dict[str, Any]:
-        """A call with a valid token; a token that was refused is replaced once."""
-        await self._authenticate()
-        try:
-            return await self._transport.json(method, url, body, params=params, idempotent=idempotent, wait_ms=wait_ms)
-        except ProblemError as error:
-            if error.status != 401:
-                raise
-        self._token_until = 0
-        await self._authenticate()
-        return await self._transport.json(method, url, body, params=params, idempotent=idempotent, wait_ms=wait_ms)
-
-    async def _authenticate(self) -> None:
-        """Get an access token by a signed assertion (RFC 7523), unless the last one is still good."""
-        if self._now() < self._token_until - TOKEN_SLACK_MS:
-            return
-        self._transport.token = None
-        form = {
-            "grant_type": "client_credentials",
-            "client_assertion_type": JWT_BEARER,
-            "client_assertion": client_assertion(self.slug, self._record.issuer, self._client, self._now() // 1000),
-        }
-        answer = await self._transport.json("POST", "/oauth/token", form=form)
-        token, seconds = answer.get("access_token"), answer.get("expires_in")
-        if not isinstance(token, str) or not isinstance(seconds, int):
-            raise TransportError("the token endpoint answered without a token")
-        self._transport.token = token
-        self._token_until = self._now() + 1000 * seconds
+        return await self.auth.call(method, url, body, params=params, idempotent=idempotent, wait_ms=wait_ms)
 
 
 def _listed(answer: Mapping[str, Any], name: str) -> list[Any]:

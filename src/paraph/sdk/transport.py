@@ -47,7 +47,8 @@ class Transport:
     """Requests to one server. `token` (a bearer token) never appears in representations or errors.
 
     `renew`, if there is one, is asked for another `token` when the server says that this one has expired (Matrix,
-    "Soft logout"); the refused request, of which nothing happened, is then sent again.
+    "Soft logout"); the refused request, of which nothing happened, is then sent again. `prove`, if there is one, gives
+    the headers that say who sends a request, instead of the bearer token; `heard` sees the headers of every answer.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class Transport:
         self.base_url = base_url.rstrip("/")
         self.token: str | None = None
         self.renew: Callable[[], Awaitable[None]] | None = None
+        self.prove: Callable[[str, str], Mapping[str, str]] | None = None
+        self.heard: Callable[[httpx.Headers], None] | None = None
         self._renewing = asyncio.Lock()
         self._client = client or httpx.AsyncClient(timeout=TIMEOUT)
         self._owns_client = client is None
@@ -148,12 +151,12 @@ class Transport:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _once(self, call: _Call) -> httpx.Response:
-        headers = {} if self.token is None or call.public else {"authorization": f"Bearer {self.token}"}
+        headers = {} if call.public else self._identity(call)
         content = None
         if call.body is not None:
             headers["content-type"] = "application/json"
             content = msgspec.json.encode(call.body)
-        return await self._client.request(
+        response = await self._client.request(
             call.method,
             self.base_url + call.path,
             content=content,
@@ -162,6 +165,15 @@ class Transport:
             headers=headers,
             timeout=TIMEOUT + call.wait_ms / 1000,
         )
+        if self.heard is not None:
+            self.heard(response.headers)
+        return response
+
+    def _identity(self, call: _Call) -> dict[str, str]:
+        """The headers that say who sends a request, made anew for each attempt."""
+        if self.prove is not None:
+            return dict(self.prove(call.method, call.path))
+        return {} if self.token is None else {"authorization": f"Bearer {self.token}"}
 
 
 def _expired(error: MatrixError) -> bool:

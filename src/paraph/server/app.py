@@ -124,7 +124,6 @@ class Server:
         self._metrics = Metrics(self.ledger, self.database, lambda: self.application.answered, system_time)
         authenticators = {
             Access.PERSON: self.accounts.authenticate,
-            Access.PARTNER: self.consent.tokens.authenticate,
             Access.OPERATOR: self._operator,
         }
         self.application = Application(
@@ -132,6 +131,7 @@ class Server:
             authenticators,
             limiter,
             self,
+            partners=self.consent.authorization.door,
             # A session that ended meanwhile, in any process, writes nothing more.
             guards={Access.PERSON: lambda token: guarding(partial(self.accounts.sessions.confirm, token=token))},
             overloads=(QueueFull,),

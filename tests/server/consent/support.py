@@ -154,6 +154,7 @@ class PartnerParty:
     slug: str
     master: SigningKey = field(default_factory=SigningKey.generate)
     client: OKPKey | ECKey | RSAKey = field(default_factory=lambda: OKPKey.generate_key("Ed25519"))
+    dpop: OKPKey | ECKey = field(default_factory=lambda: OKPKey.generate_key("Ed25519"))
     agreement: dict[str, Any] = field(default_factory=dict)
     token: str = ""
 
@@ -164,8 +165,25 @@ class PartnerParty:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Its bearer token."""
-        return {"authorization": f"Bearer {self.token}"}
+        """Its token; the proof that goes with it is made for each request (see `World.prove`)."""
+        return {"authorization": f"DPoP {self.token}"}
+
+    def proof(self, now: int, method: str, url: str, nonce: str | None, **changes: Any) -> str:
+        """A DPoP proof; `changes` replace claims and the header's `typ`, `alg` and `jwk`, and None leaves one out."""
+        key = changes.pop("key", self.dpop)
+        algorithm = changes.pop("alg", "Ed25519" if isinstance(key, OKPKey) else "ES256")
+        header = {"alg": algorithm, "typ": changes.pop("typ", "dpop+jwt")}
+        header["jwk"] = changes.pop("jwk", key.as_dict(private=False))
+        claims = {
+            "jti": f"jti-{next(_serial)}",
+            "htm": method,
+            "htu": url,
+            "iat": now // 1000,
+            "nonce": nonce,
+        } | changes
+        claims = {name: value for name, value in claims.items() if value is not None}
+        header = {name: value for name, value in header.items() if value is not None}
+        return jwt.encode(header, claims, key, algorithms=[algorithm])
 
     def sign(self, document: dict[str, Any]) -> dict[str, Any]:
         """A copy with its master key's signature."""
@@ -224,8 +242,12 @@ class World:
         hooks.before_send = self.gate.before_send
         hooks.on_membership.append(self.consent.notices.on_membership)
         hooks.on_closed.append(self.consent.notices.on_closed)
+        self.parties: dict[str, PartnerParty] = {}
         self.http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(cast(Any, self._application())), base_url=ISSUER, timeout=30
+            transport=httpx.ASGITransport(cast(Any, self._application())),
+            base_url=ISSUER,
+            timeout=30,
+            event_hooks={"request": [self._prove]},
         )
 
     def _application(self) -> Application:
@@ -239,9 +261,27 @@ class World:
         authenticators = {
             Access.PERSON: _person_of,
             Access.OPERATOR: _operator_of,
-            Access.PARTNER: self.consent.tokens.authenticate,
         }
-        return Application(table, authenticators, Limiter(lambda: 0.0, enabled=False), _NoLifespan())
+        limiter, door = Limiter(lambda: 0.0, enabled=False), self.consent.authorization.door
+        return Application(table, authenticators, limiter, _NoLifespan(), partners=door)
+
+    @property
+    def nonce(self) -> str:
+        """The nonce that the platform hands out now."""
+        return self.consent.authorization.proofs.nonces.current()
+
+    def prove(self, partner: PartnerParty, method: str, path: str, **changes: Any) -> str:
+        """A partner's proof for a request, with its token's hash where it has one and goes to the Inbox API."""
+        ath = b64url(hashlib.sha256(partner.token.encode()).digest())
+        defaults = {"nonce": self.nonce} | ({} if path.startswith("/oauth/") else {"ath": ath}) | changes
+        return partner.proof(self.clock.now, method, f"{ISSUER}{path}", **defaults)
+
+    async def _prove(self, request: httpx.Request) -> None:
+        """Add the proof to a request that carries a partner's token and no proof of its own."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme == "DPoP" and "dpop" not in request.headers and token in self.parties:
+            path = request.url.raw_path.decode().partition("?")[0]
+            request.headers["dpop"] = self.prove(self.parties[token], request.method, path)
 
     @property
     def operator(self) -> SigningKey:
@@ -402,17 +442,25 @@ class World:
         ending = self.sign_as_operator(document)
         return await self.post(f"/_paraph/v1/admin/agreements/{partner.slug}/end", {"ending": ending})
 
-    async def authenticate(self, partner: PartnerParty, assertion: str | None = None, **form: str) -> httpx.Response:
+    async def authenticate(
+        self, partner: PartnerParty, assertion: str | None = None, *, proof: str | None = None, **form: str
+    ) -> httpx.Response:
         """Ask for a token."""
         body = {
             "grant_type": "client_credentials",
             "client_assertion_type": JWT_BEARER,
             "client_assertion": assertion or partner.assertion(self.clock.now),
         } | form
-        answer = await self.http.post("/oauth/token", data=body)
+        headers = {"dpop": proof or self.prove(partner, "POST", "/oauth/token")}
+        answer = await self.http.post("/oauth/token", data=body, headers=headers)
         if answer.status_code == 200:
-            partner.token = answer.json()["access_token"]
+            self.take_token(partner, answer.json()["access_token"])
         return answer
+
+    def take_token(self, partner: PartnerParty, token: str) -> None:
+        """Let the partner use this token from now on."""
+        partner.token = token
+        self.parties[token] = partner
 
     async def add_partner_device(self, partner: PartnerParty) -> Device:
         """Publish a device of the partner."""

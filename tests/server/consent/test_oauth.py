@@ -50,7 +50,7 @@ async def test_each_supported_algorithm_is_taken(tmp_path: Path, algorithm: str,
         await here.agree(partner)
         answer = await here.authenticate(partner, partner.assertion(NOW, alg=algorithm))
         assert answer.status_code == 200, answer.text
-        assert (answer.json()["token_type"], answer.json()["expires_in"]) == ("Bearer", 300)
+        assert (answer.json()["token_type"], answer.json()["expires_in"]) == ("DPoP", 300)
         assert answer.json()["access_token"].startswith("ppt_")
         assert answer.headers["cache-control"] == "no-store"
         assert (await here.http.get("/inbox/v1/grants", headers=partner.headers)).json() == {"grants": []}
@@ -156,7 +156,7 @@ FORMS: list[tuple[dict[str, Any], str | None]] = [
     ({"grant_type": "authorization_code"}, "unsupported_grant_type"),
     ({"grant_type": ""}, "unsupported_grant_type"),
     ({"client_assertion_type": "urn:other"}, "invalid_request"),
-    ({"scope": "all"}, "invalid_request"),
+    ({"extension": "none of ours"}, None),
     ({"client_secret": "guess"}, "invalid_request"),
     ({"grant_type": None}, "invalid_request"),
     ({"client_assertion": None}, "invalid_request"),
@@ -176,7 +176,9 @@ async def test_the_form_is_read_strictly(tmp_path: Path) -> None:
                 "client_assertion_type": JWT_BEARER,
                 "client_assertion": partner.assertion(NOW),
             } | body
-            answer = await here.http.post("/oauth/token", data={k: v for k, v in form.items() if v is not None})
+            headers = {"dpop": here.prove(partner, "POST", "/oauth/token")}
+            data = {k: v for k, v in form.items() if v is not None}
+            answer = await here.http.post("/oauth/token", data=data, headers=headers)
             assert answer.json().get("error") == code, body
 
 

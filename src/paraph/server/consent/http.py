@@ -1,4 +1,4 @@
-"""Consent over HTTP (docs/protocol.md sections 6 to 8): for people, for the operator, and the token endpoint."""
+"""Consent over HTTP (docs/protocol.md sections 6 to 8): for people and for the operator."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ import msgspec
 from paraph import __version__
 from paraph.server.consent.key_shares import Share
 from paraph.server.consent.model import Partner
-from paraph.server.consent.oauth import TOKEN_LIFETIME_MS, parse_form
+from paraph.server.consent.oauth import http as oauth_http
 from paraph.server.consent.service import Consent
-from paraph.server.http import Access, Endpoint, OAuthError, Reply, Request
+from paraph.server.http import Access, Endpoint, Reply, Request
 from paraph.server.ledger.service import Ledger
 from paraph.server.storage import Database
 
@@ -80,8 +80,6 @@ def endpoints(consent: Consent, ledger: Ledger, database: Database, policy: str 
     people, operator = PeopleHandlers(consent, ledger, database, policy), OperatorHandlers(consent, database)
     person, admin, anyone = Access.PERSON, Access.OPERATOR, Access.PUBLIC
     grant = f"{API}/grants/{{grant_id}}"
-    oauth = OAuthHandlers(consent)
-    metadata = "/.well-known/oauth-authorization-server"
     return [
         Endpoint("GET", f"{API}/platform", anyone, people.platform, "Who runs this platform, and its log's key"),
         Endpoint("GET", f"{API}/partners", anyone, people.partners, "All partners with their public records"),
@@ -113,8 +111,7 @@ def endpoints(consent: Consent, ledger: Ledger, database: Database, policy: str 
             "End a partner's device",
             max_body=MAX_DOCUMENT,
         ),
-        Endpoint("GET", metadata, anyone, oauth.metadata, "Authorization server metadata (RFC 8414)"),
-        Endpoint("POST", "/oauth/token", anyone, oauth.token, "A partner's access token", "token", max_body=64 * 1024),
+        *oauth_http.endpoints(consent.authorization),
     ]
 
 
@@ -227,21 +224,3 @@ class OperatorHandlers:
         body, slug, device_id = request.json(EndingBody), request.params["slug"], request.params["device_id"]
         record = await self._database.write(lambda tx: self._partners.end_device(tx, slug, device_id, body.ending))
         return Reply.json({"record": record})
-
-
-class OAuthHandlers:
-    """The token endpoint and its metadata."""
-
-    def __init__(self, consent: Consent) -> None:
-        self._tokens = consent.tokens
-
-    async def metadata(self, _request: Request) -> Reply:
-        """RFC 8414."""
-        return Reply.json(self._tokens.metadata())
-
-    async def token(self, request: Request) -> Reply:
-        """RFC 6749 section 4.4, with RFC 7523 client authentication."""
-        if request.header(b"authorization") is not None:
-            raise OAuthError(401, "invalid_client", "clients authenticate with private_key_jwt, not with a header")
-        token = await self._tokens.issue(parse_form(request.header(b"content-type"), request.body))
-        return Reply.json({"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_LIFETIME_MS // 1000})

@@ -17,11 +17,11 @@ from paraph.protocol.partner_device import (
 )
 from paraph.protocol.signing import document_hash
 from paraph.server.consent import grant_store, partner_store
-from paraph.server.consent.assertion import check_client_jwk
 from paraph.server.consent.errors import Conflict, NoAgreement, bad_document, forbidden, not_found, refusing
 from paraph.server.consent.gate import GrantGate
 from paraph.server.consent.model import Agreements, Partner
 from paraph.server.consent.notices import Notices
+from paraph.server.consent.oauth.assertion import check_client_jwk
 from paraph.server.devices.service import Devices
 from paraph.server.ledger.service import Ledger
 from paraph.server.storage import Transaction

@@ -133,10 +133,17 @@ INSERT INTO consent_room_notices (person, room_id, content) VALUES (:person, :ro
 ON CONFLICT (person, room_id) DO UPDATE SET content = excluded.content;
 
 -- name: add_token!
-INSERT INTO consent_tokens (token_hash, partner, expires) VALUES (:token_hash, :partner, :expires);
+INSERT INTO consent_tokens (token_hash, kind, partner, grant_id, consent_id, jkt, issued, expires)
+VALUES (:token_hash, :kind, :partner, :grant_id, :consent_id, :jkt, :issued, :expires);
 
 -- name: token
-SELECT partner, expires FROM consent_tokens WHERE token_hash = :token_hash;
+SELECT kind, partner, grant_id, consent_id, jkt, issued, expires FROM consent_tokens WHERE token_hash = :token_hash;
+
+-- name: drop_token!
+DELETE FROM consent_tokens WHERE token_hash = :token_hash AND partner = :partner;
+
+-- name: drop_tokens_of_consent!
+DELETE FROM consent_tokens WHERE consent_id = :consent_id;
 
 -- name: drop_tokens!
 DELETE FROM consent_tokens WHERE expires <= :at;
@@ -147,3 +154,58 @@ ON CONFLICT (partner, jti) DO NOTHING;
 
 -- name: drop_assertions!
 DELETE FROM consent_assertions WHERE expires <= :at;
+
+-- name: add_secret!
+INSERT INTO consent_secrets (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING;
+
+-- name: secret
+SELECT value FROM consent_secrets WHERE name = :name;
+
+-- name: add_proof!
+INSERT INTO consent_proofs (proof_hash, expires) VALUES (:proof_hash, :expires) ON CONFLICT (proof_hash) DO NOTHING;
+
+-- name: drop_proofs!
+DELETE FROM consent_proofs WHERE expires <= :at;
+
+-- name: redirect_uris
+SELECT uri FROM consent_redirect_uris WHERE partner = :partner ORDER BY uri;
+
+-- name: drop_redirect_uris!
+DELETE FROM consent_redirect_uris WHERE partner = :partner;
+
+-- name: add_redirect_uri!
+INSERT INTO consent_redirect_uris (partner, uri) VALUES (:partner, :uri);
+
+-- name: add_request!
+INSERT INTO consent_requests (id, partner, redirect_uri, state, code_challenge, jkt, details, expires, status)
+VALUES (:id, :partner, :redirect_uri, :state, :code_challenge, :jkt, :details, :expires, 'pushed');
+
+-- name: request
+SELECT id, partner, redirect_uri, state, code_challenge, jkt, details, expires, status, person, grant_id, code_hash,
+    code_expires, redeemed
+FROM consent_requests WHERE id = :id;
+
+-- name: request_by_code
+SELECT id, partner, redirect_uri, state, code_challenge, jkt, details, expires, status, person, grant_id, code_hash,
+    code_expires, redeemed
+FROM consent_requests WHERE code_hash = :code_hash;
+
+-- name: open_request!
+UPDATE consent_requests SET status = 'open', expires = :expires WHERE id = :id AND status = 'pushed';
+
+-- name: claim_request!
+UPDATE consent_requests SET person = :person WHERE id = :id AND person IS NULL;
+
+-- name: answer_request!
+UPDATE consent_requests SET status = :status, grant_id = :grant_id, expires = :expires
+WHERE id = :id AND status = 'open';
+
+-- name: put_code!
+UPDATE consent_requests SET code_hash = :code_hash, code_expires = :code_expires
+WHERE id = :id AND redeemed IS NULL;
+
+-- name: redeem!
+UPDATE consent_requests SET redeemed = :redeemed WHERE id = :id AND redeemed IS NULL;
+
+-- name: drop_requests!
+DELETE FROM consent_requests WHERE expires <= :at;

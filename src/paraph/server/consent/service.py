@@ -12,7 +12,7 @@ from paraph.server.consent.gate import GRANTOR, GrantGate
 from paraph.server.consent.grants import Grants
 from paraph.server.consent.key_shares import KeyShares
 from paraph.server.consent.notices import Notices
-from paraph.server.consent.oauth import Tokens
+from paraph.server.consent.oauth.service import Authorization
 from paraph.server.consent.operator import load_operator_key
 from paraph.server.consent.partners import Partners
 from paraph.server.consent.ports import Rooms
@@ -64,11 +64,12 @@ class Consent:
         self.grants = Grants(ledger, devices, rooms, self.partners, gate, self.notices, clock=clock)
         self.key_shares = KeyShares(ledger, devices, rooms, self.partners, self.grants, clock=clock)
         self.live = LiveGrants(gate, clock)
-        self.tokens = Tokens(database, site.issuer, clock)
+        self.authorization = Authorization(database, site.issuer, clock)
 
     async def start(self) -> None:
-        """Learn who has grants, and publish the consent text's template if that is not done yet."""
+        """Learn who has grants, read the shared keys, and publish the consent text's template if that is not done."""
         await self._database.read(self.gate.load)
+        await self.authorization.start()
         await self._database.write(self._publish_template)
 
     def _publish_template(self, tx: Transaction) -> None:

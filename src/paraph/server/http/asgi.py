@@ -11,7 +11,18 @@ from typing import Any, Protocol
 
 import structlog
 
-from paraph.server.http.endpoint import Access, Endpoint, PersonPrincipal, Principal, Reply, Request, api_of, refuse_nul
+from paraph.server.http.endpoint import (
+    Access,
+    Endpoint,
+    PartnerPrincipal,
+    PersonPrincipal,
+    Presented,
+    Principal,
+    Reply,
+    Request,
+    api_of,
+    refuse_nul,
+)
 from paraph.server.http.errors import ApiError, MatrixError, Overloaded, render
 from paraph.server.http.limits import Limiter
 from paraph.server.http.routing import Router
@@ -30,7 +41,7 @@ _CORS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE, OPTIONS"),
     (b"access-control-allow-headers", b"X-Requested-With, Content-Type, Authorization, DPoP"),
-    (b"access-control-expose-headers", b"Retry-After, WWW-Authenticate"),
+    (b"access-control-expose-headers", b"Retry-After, WWW-Authenticate, DPoP-Nonce"),
 )
 _NO_ROUTE = ("", "none")
 _NO_STORE = (b"cache-control", b"no-store")
@@ -41,6 +52,18 @@ class Authenticator(Protocol):
 
     def __call__(self, token: str) -> Awaitable[Principal]:
         """The principal that `token` speaks for."""
+        ...
+
+
+class PartnerDoor(Protocol):
+    """Lets partners in. Their tokens are bound to keys, so the door looks at the whole request."""
+
+    async def authenticate(self, presented: Presented) -> PartnerPrincipal:
+        """Who presents this; raises ApiError with the challenge that fits."""
+        ...
+
+    def headers(self, path: str) -> tuple[tuple[bytes, bytes], ...]:
+        """What every answer at this path carries, errors included."""
         ...
 
 
@@ -66,11 +89,14 @@ class Application:
         limiter: Limiter,
         lifespan: Lifespan,
         *,
+        partners: PartnerDoor | None = None,
         guards: Mapping[Access, Guarding] = MappingProxyType({}),
         overloads: tuple[type[Exception], ...] = (),
         error_page: ErrorPage = lambda _error, _path: None,
     ) -> None:
-        """`guards` stand around the handlers of endpoints with that access, and are given the caller's token.
+        """`partners` is needed where the table has endpoints for them.
+
+        `guards` stand around the handlers of endpoints with that access, and are given the caller's token.
 
         `overloads` are the errors of other rooms that mean: too much waits, nothing was taken, come back later.
         `error_page` gives errors another shape than that of their API, where people look at them.
@@ -78,6 +104,7 @@ class Application:
         self.endpoints = tuple(endpoints)
         self._router = Router(self.endpoints)
         self._authenticators = authenticators
+        self._partners = partners
         self._limiter = limiter
         self._lifespan = lifespan
         self._guards = guards
@@ -121,7 +148,10 @@ class Application:
             reply = self._refused(failure, raw_path)
         answered = (*scope.get("paraph.route", _NO_ROUTE), reply.status)
         self.answered[answered] = self.answered.get(answered, 0) + 1
-        await send({"type": "http.response.start", "status": reply.status, "headers": _headers(reply)})
+        headers = _headers(reply)
+        if self._partners is not None:
+            headers += self._partners.headers(raw_path)
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
 
     def _refused(self, error: ApiError, raw_path: str) -> Reply:
@@ -137,7 +167,10 @@ class Application:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         address = scope["client"][0] if scope["client"] else "unknown"
         token = bearer_token(headers)
-        principal = await self._authenticate(endpoint, token)
+        if endpoint.access is Access.PARTNER:
+            principal: Principal = await self._partner(presented(headers, method, raw_path))
+        else:
+            principal = await self._authenticate(endpoint, token)
         self._limit(endpoint, principal, address)
         body = b"" if method in ("GET", "HEAD") else await _read_body(receive, endpoint.max_body)
         refuse_nul(raw_path, scope["query_string"], body)
@@ -147,6 +180,11 @@ class Application:
             return await endpoint.handler(request)
         with guard(token):
             return await endpoint.handler(request)
+
+    async def _partner(self, found: Presented) -> PartnerPrincipal:
+        if self._partners is None:
+            raise TypeError("the table has endpoints for partners, and nobody to let them in")
+        return await self._partners.authenticate(found)
 
     async def _authenticate(self, endpoint: Endpoint, token: str | None) -> Principal:
         if endpoint.access is Access.PUBLIC:
@@ -169,8 +207,14 @@ class Application:
             name = "public" if endpoint.limit == "default" else endpoint.limit
             self._limiter.check(name, address)
         else:
-            key = principal.user_id if isinstance(principal, PersonPrincipal) else str(principal)
-            self._limiter.check(endpoint.limit, key)
+            self._limiter.check(endpoint.limit, _limited(principal))
+
+
+def _limited(principal: Principal) -> str:
+    """Whose requests count together: a person's from all her devices, a partner's with all its tokens."""
+    if isinstance(principal, PersonPrincipal):
+        return principal.user_id
+    return principal.slug if isinstance(principal, PartnerPrincipal) else str(principal)
 
 
 _CHALLENGE = (b"www-authenticate", b"Bearer")
@@ -186,6 +230,18 @@ def bearer_token(headers: list[tuple[bytes, bytes]]) -> str | None:
         if name == b"authorization" and value[:7].lower() == b"bearer ":
             return value[7:].strip().decode("latin-1")
     return None
+
+
+def presented(headers: list[tuple[bytes, bytes]], method: str, path: str) -> Presented:
+    """What a request presents in its `Authorization` and `DPoP` headers (RFC 9449 section 7.1)."""
+    scheme, token, proofs = "", "", []
+    for name, value in headers:
+        if name == b"authorization" and not scheme:
+            first, _, rest = value.decode("latin-1").partition(" ")
+            scheme, token = first.lower(), rest.strip()
+        elif name == b"dpop":
+            proofs.append(value.decode("latin-1"))
+    return Presented(scheme, token, tuple(proofs), method, path)
 
 
 def _rendered(error: ApiError, raw_path: str) -> Reply:

@@ -39,9 +39,15 @@ class PersonPrincipal:
 
 @dataclass(frozen=True, slots=True)
 class PartnerPrincipal:
-    """A partner, authenticated by its registered client key."""
+    """A partner, authenticated by a token that is bound to a key of its own.
+
+    `grant_id`: a token that came of one person's consent sees that grant alone; None: the partner as a whole. `jkt` is
+    the thumbprint of the key (RFC 7638).
+    """
 
     slug: str
+    grant_id: str | None
+    jkt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,20 @@ class OperatorPrincipal:
 
 
 Principal = PersonPrincipal | PartnerPrincipal | OperatorPrincipal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """How a request says who makes it: `Authorization` by scheme (lower case) and token, and the `DPoP` headers.
+
+    Proofs name the request, so `method` and raw `path` (without a query) are part of it.
+    """
+
+    scheme: str
+    token: str
+    proofs: tuple[str, ...]
+    method: str
+    path: str
 
 
 class Request:
@@ -118,6 +138,10 @@ class Request:
             if key == name:
                 return value.decode("latin-1")
         return None
+
+    def all_headers(self, name: bytes) -> tuple[str, ...]:
+        """Every header called `name` (lower case), in order."""
+        return tuple(value.decode("latin-1") for key, value in self.headers if key == name)
 
     def json(self, kind: type[T]) -> T:
         """The body as `kind`; raises M_NOT_JSON (not JSON) or M_BAD_JSON (JSON of another shape)."""

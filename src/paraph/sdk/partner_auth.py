@@ -1,0 +1,149 @@
+"""How a partner proves who it is: signed assertions, and tokens bound to a key that signs each request (DPoP).
+
+RFC 7523 (`private_key_jwt`), RFC 6749 section 4.4, RFC 9449.
+"""
+
+import hashlib
+import secrets as randomness
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+from joserfc import jwt
+from joserfc.jwk import OKPKey
+
+from paraph.protocol.base64 import b64url
+from paraph.sdk.client_assertion import JWT_BEARER, client_assertion, new_client_key
+from paraph.sdk.errors import ProblemError, TransportError
+from paraph.sdk.keystore import Records
+from paraph.sdk.transport import Transport
+
+TABLE = "partner"
+TOKEN_SLACK_MS = 30_000
+ALGORITHM = "Ed25519"
+NONCE = "DPoP-Nonce"
+OURS = ("/inbox/", "/oauth/")
+
+
+class PartnerAuth:
+    """Calls to the Inbox API with a valid token and a fresh proof each. The proof key stays in the partner's store."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        records: Records,
+        slug: str,
+        issuer: str,
+        client: OKPKey,
+        now: Callable[[], int],
+    ) -> None:
+        """`issuer` is the platform's public URL, which assertions and proofs name; `now()` is in milliseconds."""
+        self._transport = transport
+        self._slug = slug
+        self._issuer = issuer.rstrip("/")
+        self._client = client
+        self._now = now
+        self._key = _proof_key(records)
+        self._public = self._key.as_dict(private=False)
+        self._nonce: str | None = None
+        self._token: str | None = None
+        self._until = 0
+        transport.prove, transport.heard = self.prove, self._hear
+
+    @property
+    def token(self) -> str | None:
+        """The access token in use."""
+        return self._token
+
+    def forget(self) -> None:
+        """Ask for another token before the next call."""
+        self._token, self._until = None, 0
+
+    async def call(
+        self,
+        method: str,
+        url: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        idempotent: bool | None = None,
+        wait_ms: int = 0,
+    ) -> dict[str, Any]:
+        """A call with a valid token; a token that was refused is replaced once, and a nonce that was old twice."""
+
+        async def attempt() -> dict[str, Any]:
+            await self._authenticate()
+            return await self._transport.json(method, url, body, params=params, idempotent=idempotent, wait_ms=wait_ms)
+
+        try:
+            return await self._with_nonce(attempt)
+        except ProblemError as error:
+            if error.status != 401:
+                raise
+        self.forget()
+        return await self._with_nonce(attempt)
+
+    async def _with_nonce(self, attempt: Callable[[], Any]) -> dict[str, Any]:
+        """The attempt, once more where the platform asks for a newer nonce: its answer has brought one."""
+        try:
+            answer: dict[str, Any] = await attempt()
+        except ProblemError as error:
+            if not _asks_for_nonce(error):
+                raise
+            answer = await attempt()
+        return answer
+
+    async def _authenticate(self) -> None:
+        """Get an access token by a signed assertion, unless the last one is still good."""
+        if self._token is not None and self._now() < self._until - TOKEN_SLACK_MS:
+            return
+        self.forget()
+        answer = await self._with_nonce(lambda: self.form("/oauth/token", {"grant_type": "client_credentials"}))
+        token, seconds = answer.get("access_token"), answer.get("expires_in")
+        if not isinstance(token, str) or not isinstance(seconds, int):
+            raise TransportError("the token endpoint answered without a token")
+        if str(answer.get("token_type")).lower() != "dpop":
+            raise TransportError("the token endpoint gave a token that is not bound to this partner's key")
+        self._token, self._until = token, self._now() + 1000 * seconds
+
+    async def form(self, url: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+        """POST a form to an OAuth endpoint, with a new assertion."""
+        made = client_assertion(self._slug, self._issuer, self._client, self._now() // 1000)
+        assertion = {"client_assertion_type": JWT_BEARER, "client_assertion": made}
+        return await self._transport.json("POST", url, form={**parameters, **assertion})
+
+    def prove(self, method: str, path: str) -> dict[str, str]:
+        """The headers of a request to the partners' APIs: a proof and, once there is one, the token."""
+        if not path.startswith(OURS):
+            return {}
+        claims: dict[str, Any] = {
+            "jti": randomness.token_urlsafe(16),
+            "htm": method,
+            "htu": self._issuer + path,
+            "iat": self._now() // 1000,
+        }
+        if self._nonce is not None:
+            claims["nonce"] = self._nonce
+        headers = {}
+        if self._token is not None:
+            claims["ath"] = b64url(hashlib.sha256(self._token.encode()).digest())
+            headers["authorization"] = f"DPoP {self._token}"
+        header = {"alg": ALGORITHM, "typ": "dpop+jwt", "jwk": self._public}
+        return headers | {"dpop": jwt.encode(header, claims, self._key, algorithms=[ALGORITHM])}
+
+    def _hear(self, headers: httpx.Headers) -> None:
+        self._nonce = headers.get(NONCE, self._nonce)
+
+
+def _proof_key(records: Records) -> OKPKey:
+    """The key that the partner's tokens are bound to; made the first time."""
+    known = records.get(TABLE, "dpop", dict[str, str])
+    if known is None:
+        known = new_client_key()
+        with records.step():
+            records.put(TABLE, "dpop", known)
+    return OKPKey.import_key(dict(known))
+
+
+def _asks_for_nonce(error: ProblemError) -> bool:
+    return error.kind.endswith(("use_dpop_nonce", "use-dpop-nonce"))
