@@ -55,6 +55,16 @@ def test_a_database_that_loses_commits_is_refused(tmp_path: Path, postgresql: Po
         RunningServer(tmp_path / "data", database=url).start().kill()
 
 
+@pytest.mark.slow
+def test_a_start_without_witnesses_says_what_that_means(tmp_path: Path) -> None:
+    """An operator learns at once why no device will share with a partner."""
+    said = "devices share with no partner"
+    with RunningServer(tmp_path / "watched") as server:
+        assert said not in server.log
+    with RunningServer(tmp_path / "alone", witnessed=False) as server:
+        assert said in server.log.replace("\n", " ")
+
+
 def test_tracebacks_show_no_values(capsys: pytest.CaptureFixture[str]) -> None:
     """Where a request failed is logged, but not what its variables held."""
     keep_secrets_out_of_logs()

@@ -68,6 +68,8 @@ def run(settings: object) -> None:
     gc.freeze()  # what is there by now stays until the end: never walk over it again
     gc.set_threshold(COLLECT_AFTER)
     err.print(f"[bold]paraph[/] serves {settings.server_name} at {settings.base_url}, data in {settings.data}")
+    if not settings.witnesses:
+        err.print("[yellow]No witnesses are named[/]: messages work, and people's devices share with no partner.")
     config = uvicorn.Config(
         server.application,
         loop="uvloop",
