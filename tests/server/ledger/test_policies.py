@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from paraph.audit.replay import replay
+from paraph.audit.sources import DirectorySource
+from paraph.server.ledger.backup import restore
 from paraph.server.ledger.policies import PolicyNotPublished, PublishedPolicies
+from tests.server.ledger.support import running_ledger
+from tests.server.ledger.test_backup import take
 from tests.server.ledger.test_http import client
 from tests.tlog.test_policy_change import LOG, NEW, NEW_WITNESSES, NOW, OLD, OLD_WITNESSES, change, text_of
 
@@ -24,6 +29,18 @@ async def test_they_are_served_as_they_are_on_disk(tmp_path: Path) -> None:
         assert "immutable" in answer.headers["cache-control"]
         for path in ("0", "01", "2", "1.new", "..", "%2e%2e", "1%2f..", "-1", "x", "1000000", "%31x"):
             assert (await http.get(f"/log/policies/{path}")).status_code == 404
+
+
+async def test_a_backup_holds_them(tmp_path: Path) -> None:
+    """Put back, the platform serves the same changes; and no check takes them for strangers' files."""
+    data, to, back = tmp_path / "data", tmp_path / "backup", tmp_path / "back"
+    async with running_ledger(data) as (_, ledger):
+        PublishedPolicies(data / "log").publish(change(), OLD, LOG.verifier, NOW)
+        await take(data, to)
+        restore(to, back, last=True)
+        assert PublishedPolicies(back / "log").all() == [change()]
+        source = DirectorySource(back / "log")
+        assert replay(source, ledger.vkey, listing=source.paths()).unchecked == ()
 
 
 def test_each_follows_the_one_before(tmp_path: Path) -> None:

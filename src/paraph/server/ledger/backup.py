@@ -23,6 +23,7 @@ from paraph.server.ledger.errors import LedgerError
 from paraph.server.ledger.files import CHECKPOINT, LogFolder, sync_directory, write_secret
 from paraph.server.ledger.fsck import moment
 from paraph.server.ledger.model import Batch, Head, is_epoch
+from paraph.server.ledger.policies import PublishedPolicies, policy_path
 from paraph.server.ledger.restored import mark_restored
 from paraph.server.storage import Transaction
 from paraph.server.storage.reading import connect_to_read
@@ -121,6 +122,7 @@ class Backup:
         head, staged = self._copy_checkpoints()
         self._check_known(tx, known, head, staged)
         self._copy_tree(head, edges)
+        self._copy_policies()
         if published is not None:
             self._target.publish(published)
         return head
@@ -166,8 +168,16 @@ class Backup:
             if tile.width <= open_places.get((tile.level, tile.index), 0):
                 self._write(tile, data)
 
+    def _copy_policies(self) -> None:
+        """Without the changes of the witness policy, devices that pinned an older one would share with nobody."""
+        for number, signed in enumerate(PublishedPolicies(self._data / "log").all(), start=1):
+            self._put(policy_path(number), signed)
+
     def _write(self, tile: Tile, data: bytes) -> None:
-        place = self._to / "log" / tile.path
+        self._put(tile.path, data)
+
+    def _put(self, path: str, data: bytes) -> None:
+        place = self._to / "log" / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
 
@@ -279,7 +289,7 @@ def catch_up(data: Path, fetch: Fetch, progress: Progress | None = None) -> tupl
     finally:
         checkpoints.close()
     folder.publish(published)
-    folder.collect()
+    folder.collect(newer.size)
     return head.size, tree.size
 
 

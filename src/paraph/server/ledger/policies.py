@@ -20,6 +20,11 @@ class PolicyNotPublished(LedgerError):
     """A change that does not follow those published, or that the old quorum has not signed."""
 
 
+def policy_path(number: int) -> str:
+    """Path below `log/` of the change with this number."""
+    return f"{FOLDER}/{number}"
+
+
 def path_of(number: str) -> str | None:
     """Path below `log/` of the change with this number, as it stands in a URL; None if it is none."""
     return f"{FOLDER}/{number}" if _NUMBER.fullmatch(number) else None
