@@ -74,7 +74,20 @@ def test_a_higher_level_is_collected_too(tmp_path: Path) -> None:
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()) == sorted(
         [kept.path, *(tile.path for tile in full)]
     )
-    assert not list(folder.leftovers())
+    assert not list(folder.leftovers(100_000))
+
+
+def test_what_the_signed_tree_ends_in_is_no_leftover(tmp_path: Path) -> None:
+    """A full tile may be of a batch that is not signed yet: the partial one stays until the signed tree has it full."""
+    folder = LogFolder(tmp_path)
+    for tile in (Tile(0, 0, 254), Tile(0, 0), Tile(1, 0, 1), Tile(1, 0), Tile(-1, 3, 4), Tile(-1, 3)):
+        folder.add({tile: b"x"})
+    names = {path.relative_to(tmp_path).as_posix() for path in folder.leftovers(254)}
+    assert names == set()
+    names = {path.relative_to(tmp_path).as_posix() for path in folder.leftovers(1024)}
+    assert names == {"tile/0/000.p", "tile/entries/003.p"}
+    assert folder.collect(65_535) == 2
+    assert {path.relative_to(tmp_path).as_posix() for path in folder.leftovers(65_536)} == {"tile/1/000.p"}
 
 
 @pytest.mark.slow

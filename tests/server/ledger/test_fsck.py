@@ -122,6 +122,7 @@ async def test_only_leftovers_are_repaired(tmp_path: Path) -> None:
     """`--repair` drops files never renamed and replaced partial tiles; every other file stays as it is."""
     await made(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    (tmp_path / "log" / "tile" / "1").mkdir(exist_ok=True)
     left = [tmp_path / "log" / name for name in ("checkpoint.new", "tile/0/000.p/7", "tile/entries/000.p/200")]
     for path in [*left, tmp_path / "keys" / "log.key.new"]:
         path.parent.mkdir(exist_ok=True)

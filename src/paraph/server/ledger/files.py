@@ -83,16 +83,26 @@ class LogFolder:
             if tile.is_full and directory.is_dir():
                 self._drop(directory)
 
-    def leftovers(self) -> Iterator[Path]:
-        """Folders of partial tiles that a full one replaced, at every level, and files that were never renamed.
+    def leftovers(self, size: int) -> Iterator[Path]:
+        """Folders of partial tiles whose place is full in the signed tree of `size`, and files that were never renamed.
 
-        Only what the process that writes the log may see: to anybody else, a file may be about to be renamed.
+        A full tile that is there already does not tell: it may be of the batch at hand, and the signed tree still end
+        in the partial one. Only for the process that writes the log: to others, a file may be about to be renamed.
         """
-        for place, folders, names in os.walk(self.root):
-            here, files = Path(place), set(names)
-            replaced = [name for name in folders if name.endswith(_PARTIAL) and name.removesuffix(_PARTIAL) in files]
-            folders[:] = [name for name in folders if name not in replaced]
-            yield from (here / name for name in [*replaced, *(name for name in names if name.endswith(_NEW))])
+        for place, _folders, names in os.walk(self.root):
+            here = Path(place)
+            if place.endswith(_PARTIAL) and self._is_full(here, size):
+                yield here
+            else:
+                yield from (here / name for name in names if name.endswith(_NEW))
+
+    def _is_full(self, partial: Path, size: int) -> bool:
+        """Whether the place of a folder of partial tiles is full in the tree of `size`."""
+        try:
+            tile = parse_path(partial.relative_to(self.root).as_posix().removesuffix(_PARTIAL))
+        except MalformedPath:
+            return False
+        return (tile.index + 1) << 8 * (max(tile.level, 0) + 1) <= size  # 256 leaves, or 256 tiles of the level below
 
     def partial_tiles(self) -> Iterator[Tile]:
         """Every partial tile that is there; some may be gone a moment later."""
@@ -102,9 +112,9 @@ class LogFolder:
                     with contextlib.suppress(MalformedPath):
                         yield parse_path(f"{Path(place).relative_to(self.root).as_posix()}/{name}")
 
-    def collect(self) -> int:
-        """Drop all leftovers; returns how many there were."""
-        found = list(self.leftovers())
+    def collect(self, size: int) -> int:
+        """Drop all leftovers of the log whose signed tree has `size`; returns how many there were."""
+        found = list(self.leftovers(size))
         for path in found:
             if path.is_dir():
                 self._drop(path)

@@ -127,7 +127,7 @@ class Fsck:
                 self._check("openings", walk.entries)
                 self._check("records", walk.records)
             self._check("map", lambda: fsck_map.check(self.data / "map.db", hashes, self._epochs, self._progress))
-        self._check("leftovers", self._leftovers)
+        self._check("leftovers", lambda: self._leftovers(0 if head is None else head.size))
 
     def _check(self, name: str, check: Callable[[], tuple[T, str]]) -> T | None:
         """Make a check, which gives what others need and what it found; None where something is wrong."""
@@ -242,17 +242,17 @@ class Fsck:
             raise Wrong(f"the batch [{staged.start}, {staged.end}) is not the end of the log of size {head.size}")
         return True, "finished"
 
-    def _leftovers(self) -> tuple[bool, str]:
+    def _leftovers(self, size: int) -> tuple[bool, str]:
         if not self._alone:
             return True, "not judged beside a running server"
         keys = list((self.data / "keys").glob("*.new"))
-        found = [*self._folder.leftovers(), *keys]
+        found = [*self._folder.leftovers(size), *keys]
         if not found:
             return True, "none"
         names = ", ".join(str(path.relative_to(self.data)) for path in found[:3])
         if not self._repair:
             return True, f"{len(found)}, of use to nobody ({names} ...); --repair drops them"
-        self._folder.collect()
+        self._folder.collect(size)
         for path in keys:
             path.unlink()
         return True, f"{len(found)} dropped ({names} ...)"

@@ -182,6 +182,6 @@ def open_log(data: Path, origin: str) -> Log:
         stack.callback(store.close)
         log = Log(checkpoints, folder, signer, LabelMap(store))
         log.check()
-        folder.collect()
+        folder.collect(log.head().size)
         stack.pop_all()
     return log
