@@ -124,10 +124,13 @@ def watch_sqlite(steps: Steps) -> None:
         def __init__(self, path: Any, *rest: Any, **how: Any) -> None:
             super().__init__(path, *rest, **how)
             self.name = Path(str(path)).name
+            self.writes = False
 
         def execute(self, sql: str, *params: Any) -> Any:
             word = sql.split(maxsplit=1)[0]
-            if word != "COMMIT" and (self.in_transaction or word not in _WRITES):
+            if word == "BEGIN":
+                self.writes = "IMMEDIATE" in sql
+            if not ((word in _WRITES and not self.in_transaction) or (word == "COMMIT" and self.writes)):
                 return super().execute(sql, *params)
             what = word if word == "COMMIT" else " ".join(sql.split()[:5])
             return steps.take(
