@@ -74,7 +74,9 @@ def test_frontier_is_the_naive_root_and_resumes(first: int, more: int) -> None:
     assert resumed.root() == naive_root(HASHES[: first + more]) == TREE.root(first + more)
 
 
-@pytest.mark.parametrize(("size", "peaks"), [(-1, []), (1, []), (2, [bytes(32)] * 2), (3, [bytes(32), bytes(31)])])
+@pytest.mark.parametrize(
+    ("size", "peaks"), [(-1, []), (-1, [bytes(32)]), (1, []), (2, [bytes(32)] * 2), (3, [bytes(32), bytes(31)])]
+)
 def test_a_frontier_refuses_impossible_peaks(size: int, peaks: list[bytes]) -> None:
     """A size has exactly one peak for each of its bits, of 32 bytes each."""
     with pytest.raises(TlogError, match="cannot have these"):

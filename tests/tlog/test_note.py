@@ -247,3 +247,23 @@ def test_keys_of_the_wrong_length_are_refused() -> None:
         Signer("a", bytes(31))
     with pytest.raises(MalformedKey):
         Verifier("a", bytes(33))
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a+b", "a\x00b", "a\x01b", "a\x1bb", "a\tb", "a\u00a0b", "a\u2028b", "a\ud800"]
+)
+def test_names_that_no_note_can_carry_are_refused(name: str) -> None:
+    """With the right key id too: neither a signer nor a verifier is made of one, in whichever form it comes."""
+    with pytest.raises(MalformedKey):
+        Signer(name, bytes(32))
+    with pytest.raises(MalformedKey):
+        Verifier(name, LOG.verifier.public_key)
+    with pytest.raises(MalformedKey):
+        CosignatureSigner(name, bytes(32))
+
+
+@pytest.mark.parametrize("text", ["", "no newline", "a\x00b\n", "a\tb\n", "a\rb\n", "a\x1fb\n", "\ud800\n"])
+def test_texts_that_no_note_can_carry_are_not_written(text: str) -> None:
+    """What nobody would read is not signed or passed on."""
+    with pytest.raises(MalformedNote):
+        note.encode(text, [Signature("a", bytes(4), bytes(64))])
