@@ -15,6 +15,7 @@ import httpx
 
 from paraph.protocol.base64 import b64url, unb64url
 from paraph.protocol.entry import account_label, commitment, entry, private_leaf, public_leaf, week_of
+from paraph.protocol.receipt import make_receipt
 from paraph.protocol.signing import SigningKey, sign
 from paraph.sdk.engine.model import (
     DeviceSigningUpload,
@@ -29,6 +30,7 @@ from paraph.sdk.engine.model import (
 from paraph.sdk.partner import Partner
 from paraph.sdk.person import Person
 from paraph.sdk.transport import Transport
+from paraph.tlog.merkle import leaf_hash
 from tests.sdk.directory import START, Directory
 from tests.support.published_log import KEY, POLICY, PublishedLog
 
@@ -46,6 +48,9 @@ class Platform:
         self.log = PublishedLog()
         self.directory = Directory()
         self.operator = SigningKey.generate()
+        self.receipt_key = SigningKey.generate()
+        named = {"version": "1", "server_name": SERVER, "receipt_key": self.receipt_key.public_key}
+        self.log.publish(public_leaf("platform", "platform", self.now, named), time=self.now)
         self.version = 0
         self.grants: list[dict[str, Any]] = []
         self.entries: list[dict[str, Any]] = []
@@ -146,8 +151,9 @@ class Platform:
         made = entry(kind, self.user, partner, self.now, body)
         o1, o2, week = os.urandom(32), os.urandom(32), week_of(self.now)
         label = account_label(self.log_key, week)
+        leaf = private_leaf(week, label, commitment(made, o1, o2))
         if logged:
-            self.log.publish(private_leaf(week, label, commitment(made, o1, o2)), time=self.now)
+            self.log.publish(leaf, time=self.now)
         rendered = {
             "seq": len(self.entries) + 1,
             "entry": made,
@@ -157,7 +163,7 @@ class Platform:
             "week": week,
         }
         self.entries.append(rendered)
-        return rendered
+        return {**rendered, "receipt": make_receipt(KEY.name, leaf_hash(leaf), self.now, self.receipt_key.sign)}
 
     # HTTP
 

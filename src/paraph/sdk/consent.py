@@ -20,6 +20,7 @@ from paraph.sdk.errors import ConsentRefusedError, NotEnrolledError, SdkError, T
 from paraph.sdk.grants import LOG_KEY, Grants
 from paraph.sdk.keystore import Records
 from paraph.sdk.logview import INTEGRATION_MS, LogView
+from paraph.sdk.own_receipts import OwnReceipts
 from paraph.sdk.partners import PartnerInfo, Partners, Trust
 from paraph.sdk.receipts import LedgerEntry
 from paraph.sdk.standing import GrantState, agreement_for
@@ -158,6 +159,7 @@ class Consent:
         try:
             grants, _, _ = await self._parts()
             self._version, self._view = await grants.view(now)
+            await grants.receipts.look()
         except SdkError as error:
             log.warning("the state of the grants cannot be learnt, no partner gets keys: %s", error)
             return
@@ -307,7 +309,8 @@ class Consent:
             server_name = self._engine.user_id.partition(":")[2]
             log_view = LogView(self._transport, self._records, trust.log_vkey, trust.policy, self._now)
             partners = Partners(self._transport, self._records, trust, server_name)
-            grants = Grants(self._transport, self._records, log_view, partners, self._engine)
+            receipts = OwnReceipts(self._transport, self._records, log_view, self._now)
+            grants = Grants(self._transport, self._records, log_view, partners, self._engine, receipts)
             if trust.policy is None:
                 return grants, partners, log_view  # the platform may get witnesses yet: then their policy is pinned
             self._loaded = grants, partners, log_view

@@ -26,6 +26,7 @@ from paraph.sdk.errors import HiddenRecordsError, LogError, NotEnrolledError, Sd
 from paraph.sdk.keystore import Records
 from paraph.sdk.ledger import Account, OwnLedger
 from paraph.sdk.logview import INTEGRATION_MS, MAX_AGE, LogView
+from paraph.sdk.own_receipts import OwnReceipts
 from paraph.sdk.partners import PartnerInfo, Partners, ProvenPartner, proven
 from paraph.sdk.receipts import LedgerEntry, read_entry, read_own_entry
 from paraph.sdk.standing import GrantState, Holder, Standing, read_state
@@ -46,13 +47,20 @@ class Grants:
     """The grants of one person, read and made by one of her devices."""
 
     def __init__(
-        self, transport: Transport, records: Records, log_view: LogView, partners: Partners, engine: DeviceEngine
+        self,
+        transport: Transport,
+        records: Records,
+        log_view: LogView,
+        partners: Partners,
+        engine: DeviceEngine,
+        receipts: OwnReceipts,
     ) -> None:
         self._transport = transport
         self._records = records
         self._log = log_view
         self._partners = partners
         self._engine = engine
+        self.receipts = receipts
         self._ledger = OwnLedger(transport, records)
 
     @property
@@ -120,12 +128,16 @@ class Grants:
         """Check an entry the platform answered with, and that it is in the log under its own time.
 
         An entry before `since` (ms), or after the epoch that has it, would lie in a week where nobody looks for it.
-        Raises ReceiptError, LogError.
+        Of one that is not in the log within ten seconds the receipt is kept. Raises ReceiptError, LogError.
         """
         key = self._records.get(LOG_KEY, "self", bytes)
         # A device that never enrolled may end a grant too; it cannot check the label then.
         entry = read_entry(rendered) if key is None else read_own_entry(rendered, key)
-        await self._log.prove(entry.leaf, wait_ms=INTEGRATION_MS)
+        try:
+            await self._log.prove(entry.leaf, wait_ms=INTEGRATION_MS)
+        except LogError:
+            await self.receipts.keep(rendered, entry)
+            raise
         seen = self._log.seen
         if seen is None or entry.ts > seen.time + MERGE_DELAY_MS or week_of(entry.ts) < self._week_before(since):
             raise LogError("the entry is recorded under another time than now")

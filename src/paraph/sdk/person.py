@@ -16,6 +16,7 @@ from paraph.sdk.history import Collector, History, Self, fork_evidence
 from paraph.sdk.keystore import MemoryStore, Records, Store
 from paraph.sdk.messaging import Messenger
 from paraph.sdk.partners import PartnerInfo, Trust
+from paraph.sdk.promises import filed
 from paraph.sdk.receipts import LedgerEntry
 from paraph.sdk.standing import GrantState
 from paraph.sdk.transport import CLIENT, Json, Transport
@@ -278,6 +279,13 @@ class Person(Messenger):
         """The evidence file of a fork, if the log has shown this device two histories; None if it has not."""
         _, _, log_view = await self._consent._parts()
         return fork_evidence(log_view)
+
+    def evidence(self) -> list[bytes]:
+        """An evidence file for each act of hers that the platform promised to record and did not, once that is late.
+
+        The device looks for it with each look at the grants.
+        """
+        return filed(self._records)
 
     async def trust(self) -> Trust:
         """The keys of log and operator that this device has pinned."""
