@@ -1,6 +1,7 @@
 """What the ledger hands out and what it keeps: recorded entries, the signed head, the staged batch."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from paraph.protocol.base64 import b64url
@@ -8,7 +9,7 @@ from paraph.protocol.entry import EpochLeaf, commitment, parse_leaf, private_lea
 from paraph.server.ledger.errors import LogStopped
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recorded:
     """A private entry with its openings, as the person (and, of its own accesses, the partner) gets it."""
 
@@ -19,9 +20,9 @@ class Recorded:
     label: bytes
     week: int
 
-    @property
+    @cached_property
     def leaf(self) -> bytes:
-        """The log leaf that entry and openings lead to (67 bytes)."""
+        """The log leaf that entry and openings lead to (67 bytes); the outbox needs it, and the receipt again."""
         return private_leaf(self.week, self.label, commitment(self.entry, self.o1, self.o2))
 
     @property
