@@ -13,6 +13,7 @@ from paraph.audit.verdict import Outcome
 from paraph.protocol.limits import MERGE_DELAY_MS
 from paraph.protocol.signing import SigningKey
 from paraph.sdk.errors import ForkDetectedError, ReceiptError, TrustError
+from paraph.sdk.keystore import Records
 from paraph.sdk.partner import Page
 from paraph.sdk.partners import Trust
 from paraph.sdk.promises import BATCH
@@ -333,7 +334,8 @@ async def test_a_broken_promise_becomes_a_file_that_anyone_can_check(inbox: Lyin
     inbox.hidden.clear()
     inbox.integrate()
     assert (await inbox.partner.prove_receipts()).kept == 0
-    assert inbox.partner.evidence() == [data]
+    restarted = Records(inbox.partner._records._store)
+    assert type(inbox.partner)(inbox.partner._transport, restarted, now=lambda: inbox.now).evidence() == [data]
 
 
 async def test_a_promise_that_was_kept_late_is_kept_where_nobody_looked_in_between(inbox: LyingInbox) -> None:
