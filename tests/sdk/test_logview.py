@@ -13,7 +13,7 @@ from paraph.protocol.entry import epoch_leaf, private_leaf
 from paraph.protocol.map_key import private_map_key
 from paraph.sdk.errors import ForkDetectedError, LogError
 from paraph.sdk.keystore import MemoryStore, Records
-from paraph.sdk.logview import LogView
+from paraph.sdk.logview import PAUSE, LogView
 from paraph.sdk.transport import Transport
 from paraph.tlog import note
 from paraph.tlog import policy as policies
@@ -381,3 +381,22 @@ async def test_false_statement_is_refused(lie: str) -> None:
     if lie == "too few":
         log._map = lambda _body: httpx.Response(200, json={"answers": []})  # type: ignore[method-assign, assignment]
     await refused(view.statements([key(0)]), LogError)
+
+
+async def test_process_that_has_not_heard_of_the_newest_tree_is_waited_for() -> None:
+    """Of several processes one may lag behind the published checkpoint for a moment."""
+    log, waits = PublishedLog(), list[float]()
+    log.publish(leaf(1))
+    trees, log.trees = log.trees, {}
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        log.trees = trees
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(log))
+    transport = Transport("http://platform", client=client, sleep=sleep)
+    view = LogView(transport, Records(MemoryStore()), KEY.verifier.vkey, POLICY, lambda: NOW)
+    tree = await view.refresh()
+    found = await view.statements([key(0)])
+    assert found.tree.size == tree.size
+    assert waits == [PAUSE]

@@ -38,6 +38,8 @@ MAX_AGE = 600
 """Seconds since a quorum cosigned, and since the epoch was made, up to which a tree tells how things stand."""
 LOOK_MS = 86_400_000
 """How often is looked whether the policy was replaced, where checkpoints still satisfy the one that is known."""
+PAUSE = 0.3
+"""Seconds before the map is asked again, once, twice as long the next time."""
 ASKS = 3
 """Trees under which the map is asked, when the platform no longer keeps the map of one."""
 NOT_KEPT = "ORG_PARAPH_MAP_NOT_KEPT"
@@ -185,6 +187,9 @@ class LogView:
         does not keep the map of that tree any more.
         """
         for attempt in range(ASKS):
+            if attempt > 0:
+                # One of several processes may not have heard of the newest tree yet.
+                await self._transport.pause(attempt * PAUSE)
             if attempt > 0 or self._believed is None:
                 await self.refresh()
             if self._believed is None:

@@ -72,6 +72,10 @@ class Transport:
     def __repr__(self) -> str:
         return f"Transport({self.base_url})"
 
+    async def pause(self, seconds: float) -> None:
+        """Wait before something is asked again."""
+        await self._sleep(seconds)
+
     async def close(self) -> None:
         """Close the connections, if they are this transport's own."""
         if self._owns_client:
