@@ -327,7 +327,7 @@ async def test_the_rightful_caller_is_never_a_failure_of_the_server(world: World
 
 async def test_whatever_is_not_in_the_table_does_not_exist(world: World) -> None:
     """Unknown paths answer 404 M_UNRECOGNIZED, known paths with another method 405, in the shape of their API."""
-    for path in ("/_matrix/client/v3/nothing", "/_paraph/v1/admin", "/metrics", "/docs", "/log/../keys/log.key"):
+    for path in ("/_matrix/client/v3/nothing", "/_paraph/v1/admin", "/docs", "/log/../keys/log.key"):
         answer = await world.http.get(path)
         assert (answer.status_code, answer.json()["errcode"]) == (404, "M_UNRECOGNIZED")
     answer = await world.http.get("/inbox/v1/nothing")
