@@ -126,9 +126,8 @@ async def cases(server: RunningServer) -> None:
         assert device._consent._view is not None
         assert len(device._consent._view.partners) == 5
         spent = 1000 * (time.perf_counter() - began)
-        print(
-            f"{'a second device, for the first time':58} {counted.requests:4} requests {counted.bytes / 1000:8.1f} kB {spent:7.1f} ms"
-        )
+        name = "a second device, for the first time"
+        print(f"{name:58} {counted.requests:4} requests {counted.bytes / 1000:8.1f} kB {spent:7.1f} ms")
 
     await second()
 
