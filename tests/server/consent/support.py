@@ -271,9 +271,9 @@ class World:
         return self.consent.authorization.proofs.nonces.current()
 
     def prove(self, partner: PartnerParty, method: str, path: str, **changes: Any) -> str:
-        """A partner's proof for a request, with its token's hash where it has one and goes to the Inbox API."""
+        """A partner's proof for a request, with its token's hash where it has one."""
         ath = b64url(hashlib.sha256(partner.token.encode()).digest())
-        defaults = {"nonce": self.nonce} | ({} if path.startswith("/oauth/") else {"ath": ath}) | changes
+        defaults = {"nonce": self.nonce} | ({"ath": ath} if partner.token else {}) | changes
         return partner.proof(self.clock.now, method, f"{ISSUER}{path}", **defaults)
 
     async def _prove(self, request: httpx.Request) -> None:

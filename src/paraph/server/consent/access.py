@@ -29,20 +29,27 @@ class LiveGrant:
 
 
 class LiveGrants:
-    """Reads live grants; every answer holds for the transaction it was given in."""
+    """Reads live grants; every answer holds for the transaction it was given in.
+
+    `only` is the one grant that the caller's token is for (`PartnerPrincipal.grant_id`), or None for all.
+    """
 
     def __init__(self, gate: GrantGate, clock: Callable[[], int]) -> None:
         self._gate = gate
         self._clock = clock
 
-    def between(self, tx: Transaction, person: str, slug: str) -> list[LiveGrant]:
+    def between(self, tx: Transaction, person: str, slug: str, only: str | None = None) -> list[LiveGrant]:
         """One person's live grants to a partner, oldest first."""
         if not self._gate.may_have_grants(person):
             return []
-        return self._live(tx, slug, grant_store.open_grants_between(tx, person, slug, self._clock()))
+        found = grant_store.open_grants_between(tx, person, slug, self._clock())
+        return self._live(tx, slug, [held for held in found if only in (None, held.grant.grant_id)])
 
-    def to(self, tx: Transaction, slug: str) -> list[LiveGrant]:
+    def to(self, tx: Transaction, slug: str, only: str | None = None) -> list[LiveGrant]:
         """Everybody's live grants to a partner."""
+        if only is not None:
+            held = grant_store.grant(tx, only)
+            return [] if held is None or held.grant.partner != slug else self._live(tx, slug, [held])
         return self._live(tx, slug, grant_store.open_grants_to(tx, slug, self._clock()))
 
     def _live(self, tx: Transaction, slug: str, grants: list[HeldGrant]) -> list[LiveGrant]:

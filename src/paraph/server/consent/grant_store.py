@@ -70,6 +70,11 @@ def grant(tx: Transaction, grant_id: str) -> HeldGrant | None:
     return None if row is None else _held(tx, row)
 
 
+def is_open(tx: Transaction, grant_id: str, at: int) -> bool:
+    """Whether a grant is neither revoked nor ended nor run out at a time in milliseconds."""
+    return tx.row(sql.open_grant, {"grant_id": grant_id, "at": at}) is not None
+
+
 def grants_of(tx: Transaction, person: str) -> list[HeldGrant]:
     """All the person's grants, oldest first."""
     return [_held(tx, row) for row in tx.rows(sql.grants_of, {"person": person})]

@@ -223,6 +223,13 @@ class Grants:
         self._changed(tx, caller.user_id, held.grant.partner)
         return Outcome(version, recorded)
 
+    def give_up(self, tx: Transaction, slug: str, grant_id: str) -> None:
+        """A partner gives a grant up: it is revoked, and the record says by whom. Raises 404 where it has none such."""
+        held = store.grant(tx, grant_id)
+        if held is None or held.grant.partner != slug:
+            raise not_found(f"{slug} has no grant {grant_id[:40]!r}")
+        self.revoke(tx, PersonPrincipal(held.grant.person, ""), grant_id, f"given up by {slug}")
+
     def on_deactivate(self, tx: Transaction, person: str) -> None:
         """Whoever ends her account can revoke nothing any more: every open grant of hers is revoked with it."""
         caller = PersonPrincipal(person, "")

@@ -61,6 +61,7 @@ class PartnerBody(_Body, frozen=True):
     name: str
     master_key: str
     client_jwk: dict[str, Any]
+    redirect_uris: list[str] | None = None
 
 
 class AgreementBody(_Body, frozen=True):
@@ -111,7 +112,7 @@ def endpoints(consent: Consent, ledger: Ledger, database: Database, policy: str 
             "End a partner's device",
             max_body=MAX_DOCUMENT,
         ),
-        *oauth_http.endpoints(consent.authorization),
+        *oauth_http.endpoints(consent.authorization, database, ledger.receipts),
     ]
 
 
@@ -199,9 +200,10 @@ class OperatorHandlers:
         """Register a partner."""
         body = request.json(PartnerBody)
         made = Partner(body.slug, body.name, body.master_key, body.client_jwk)
-        return Reply.json(
-            await self._database.write(lambda tx: self._partners.rendered(tx, self._partners.register(tx, made)))
+        registered = await self._database.write(
+            lambda tx: self._partners.rendered(tx, self._partners.register(tx, made, body.redirect_uris))
         )
+        return Reply.json(registered)
 
     async def partners(self, _request: Request) -> Reply:
         """Registered partners."""

@@ -1,6 +1,6 @@
 """Tables of partners, agreements and partner devices."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from paraph.protocol.agreement import Agreement
@@ -32,6 +32,18 @@ def put_partner(tx: Transaction, made: Partner) -> None:
     """Register a partner, or change its name and client key."""
     jwk = encode(dict(made.client_jwk)).decode()
     tx.run(sql.put_partner, {"slug": made.slug, "name": made.name, "master_key": made.master_key, "client_jwk": jwk})
+
+
+def redirect_uris(tx: Transaction, slug: str) -> list[str]:
+    """The redirect URIs that are registered for a partner."""
+    return [row[0] for row in tx.rows(sql.redirect_uris, {"partner": slug})]
+
+
+def put_redirect_uris(tx: Transaction, slug: str, uris: Iterable[str]) -> None:
+    """Register these redirect URIs for a partner, and no others."""
+    tx.run(sql.drop_redirect_uris, {"partner": slug})
+    for uri in uris:
+        tx.run(sql.add_redirect_uri, {"partner": slug, "uri": uri})
 
 
 def agreements(tx: Transaction, slug: str) -> Agreements:

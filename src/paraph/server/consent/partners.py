@@ -1,6 +1,6 @@
 """Partners as the operator and the public see them: registration, agreements, devices, and the end of each."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from paraph.protocol.agreement import Agreement, check_successor, verify_agreement, verify_agreement_ended
@@ -22,6 +22,7 @@ from paraph.server.consent.gate import GrantGate
 from paraph.server.consent.model import Agreements, Partner
 from paraph.server.consent.notices import Notices
 from paraph.server.consent.oauth.assertion import check_client_jwk
+from paraph.server.consent.oauth.redirects import check_redirect_uris
 from paraph.server.devices.service import Devices
 from paraph.server.ledger.service import Ledger
 from paraph.server.storage import Transaction
@@ -117,18 +118,24 @@ class Partners:
 
     # -- registration --
 
-    def register(self, tx: Transaction, made: Partner) -> Partner:
-        """Register a partner by its master key, or give a registered one another name or client key."""
+    def register(self, tx: Transaction, made: Partner, redirect_uris: Sequence[str] | None = None) -> Partner:
+        """Register a partner by its master key, or give a registered one another name, client key or redirect URIs.
+
+        `redirect_uris` None leaves them as they are.
+        """
         with refusing():
             check_slug(made.slug)
             unb64(made.master_key, 32)
         if not made.name.strip() or len(made.name) > 100 or not made.name.isprintable():
             raise bad_document("a partner's name is 1 to 100 printable characters")
         check_client_jwk(made.client_jwk)
+        check_redirect_uris(redirect_uris or ())
         known = partner_store.partner(tx, made.slug)
         if known is not None and known.master_key != made.master_key:
             raise Conflict(f"{made.slug} is registered with another master key, which cannot change")
         partner_store.put_partner(tx, made)
+        if redirect_uris is not None:
+            partner_store.put_redirect_uris(tx, made.slug, redirect_uris)
         return made
 
     # -- agreements --

@@ -66,6 +66,10 @@ JOIN consent_enrolments AS e ON e.person = v.person AND e.device_id = :device_id
 SELECT grant_id, hash, document, chain, seq, version, revocation, revocation_seq, revocation_version, ended
 FROM consent_grants WHERE grant_id = :grant_id;
 
+-- name: open_grant
+SELECT grant_id FROM consent_grants
+WHERE grant_id = :grant_id AND revocation IS NULL AND ended IS NULL AND until > :at;
+
 -- name: grants_of
 SELECT grant_id, hash, document, chain, seq, version, revocation, revocation_seq, revocation_version, ended
 FROM consent_grants WHERE person = :person ORDER BY seq;
@@ -205,7 +209,7 @@ UPDATE consent_requests SET code_hash = :code_hash, code_expires = :code_expires
 WHERE id = :id AND redeemed IS NULL;
 
 -- name: redeem!
-UPDATE consent_requests SET redeemed = :redeemed WHERE id = :id AND redeemed IS NULL;
+UPDATE consent_requests SET redeemed = :redeemed, expires = :expires WHERE id = :id AND redeemed IS NULL;
 
 -- name: drop_requests!
 DELETE FROM consent_requests WHERE expires <= :at;

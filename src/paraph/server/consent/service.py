@@ -64,7 +64,7 @@ class Consent:
         self.grants = Grants(ledger, devices, rooms, self.partners, gate, self.notices, clock=clock)
         self.key_shares = KeyShares(ledger, devices, rooms, self.partners, self.grants, clock=clock)
         self.live = LiveGrants(gate, clock)
-        self.authorization = Authorization(database, site.issuer, clock)
+        self.authorization = Authorization(database, ledger, self.grants, self.partners, site.issuer, clock)
 
     async def start(self) -> None:
         """Learn who has grants, read the shared keys, and publish the consent text's template if that is not done."""

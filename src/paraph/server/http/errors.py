@@ -75,6 +75,8 @@ class Overloaded(ApiError):
 
 
 _OAUTH_CODES = {
+    "M_MISSING_TOKEN": "invalid_token",
+    "M_UNKNOWN_TOKEN": "invalid_token",
     "M_LIMIT_EXCEEDED": "temporarily_unavailable",
     "M_UNKNOWN": "server_error",
     "M_INVALID_PARAM": "invalid_request",
@@ -97,7 +99,7 @@ _PROBLEM_CODES = {
 def render(error: ApiError, api: str) -> tuple[bytes, bytes]:
     """The body and content type of `error` in the shape of `api`; the status is the error's own."""
     if api == OAUTH:
-        code = _OAUTH_CODES.get(error.code, error.code)
+        code = _OAUTH_CODES.get(error.code, error.code).replace("-", "_")
         return msgspec.json.encode({"error": code, "error_description": error.message}), b"application/json"
     if api == INBOX:
         code = _PROBLEM_CODES.get(error.code, error.code)

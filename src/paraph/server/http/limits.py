@@ -23,6 +23,7 @@ LIMITS = {
     "login": Limit(per_second=0.2, burst=10),
     "register": Limit(per_second=0.2, burst=20),
     "token": Limit(per_second=2, burst=20),
+    "oauth": Limit(per_second=20, burst=100),
     "keys": Limit(per_second=20, burst=100),
     "log": Limit(per_second=200, burst=2000),
     "pages": Limit(per_second=10, burst=100),

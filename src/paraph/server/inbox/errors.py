@@ -30,6 +30,15 @@ def bad_parameter(message: str) -> Problem:
     return Problem(400, "bad-parameter", message)
 
 
+def whole(request: Request) -> str:
+    """The calling partner's slug, where it must call as a whole: a token for one grant concerns one person alone."""
+    if request.partner.grant_id is not None:
+        message = "this token is for one grant; this endpoint takes one of client_credentials"
+        challenge = (b"www-authenticate", b'DPoP error="insufficient_scope"')
+        raise Problem(403, "token-for-one-grant", message, headers=(challenge,))
+    return request.partner.slug
+
+
 def problems(handler: Callable[[Request], Awaitable[Reply]]) -> Callable[[Request], Awaitable[Reply]]:
     """The handler, with what shared services refuse told in this API's shape: `ORG_PARAPH_CONFLICT` as `conflict`."""
 

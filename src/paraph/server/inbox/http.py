@@ -6,7 +6,7 @@ import msgspec
 
 from paraph.server.consent.service import Consent
 from paraph.server.http import Access, Endpoint, Reply, Request
-from paraph.server.inbox.errors import bad_parameter, problems
+from paraph.server.inbox.errors import bad_parameter, problems, whole
 from paraph.server.inbox.keys import PartnerQueues
 from paraph.server.inbox.reading import MAX_MESSAGES, Query, Reading, parse_cursor
 from paraph.server.storage import Database
@@ -91,20 +91,20 @@ class Handlers:
 
     async def register(self, request: Request) -> Reply:
         """Publish a device."""
-        body, slug = request.json(DeviceBody), request.partner.slug
+        body, slug = request.json(DeviceBody), whole(request)
         record = await self._database.write(lambda tx: self._partners.register_device(tx, slug, body.device))
         return Reply.json({"record": record})
 
     async def end(self, request: Request) -> Reply:
         """End a device."""
-        body, slug, device_id = request.json(EndingBody), request.partner.slug, request.params["device_id"]
+        body, slug, device_id = request.json(EndingBody), whole(request), request.params["device_id"]
         record = await self._database.write(lambda tx: self._partners.end_device(tx, slug, device_id, body.ending))
         return Reply.json({"record": record})
 
     async def upload(self, request: Request) -> Reply:
         """Publish one-time keys."""
         body = request.json(KeysBody)
-        counts = await self._queues.upload(request.partner.slug, body.device_id, body.one_time_keys, body.fallback_keys)
+        counts = await self._queues.upload(whole(request), body.device_id, body.one_time_keys, body.fallback_keys)
         return Reply.json({"one_time_key_counts": counts.one_time, "unused_fallback_key_types": counts.unused_fallback})
 
     async def events(self, request: Request) -> Reply:
@@ -115,7 +115,7 @@ class Handlers:
             raise bad_parameter("device_id is missing")
         limit = request.query_int("limit", 100, 1, MAX_EVENTS)
         timeout = request.query_int("timeout", 0, 0, MAX_TIMEOUT_MS)
-        waiting = await self._queues.events(request.partner.slug, device_id, since, limit, timeout)
+        waiting = await self._queues.events(whole(request), device_id, since, limit, timeout)
         events = [
             {"sender": event.sender, "sender_device": event.sender_device, "content": event.content}
             for event in waiting
@@ -124,11 +124,11 @@ class Handlers:
 
     async def grants(self, request: Request) -> Reply:
         """Live grants."""
-        return Reply.json({"grants": await self._reading.grants(request.partner.slug)})
+        return Reply.json({"grants": await self._reading.grants(request.partner.slug, request.partner.grant_id)})
 
     async def rooms(self, request: Request) -> Reply:
         """Open rooms."""
-        return Reply.json({"rooms": await self._reading.rooms(request.partner.slug)})
+        return Reply.json({"rooms": await self._reading.rooms(request.partner.slug, request.partner.grant_id)})
 
     async def messages(self, request: Request) -> Reply:
         """Messages, with their access entries and receipts."""
@@ -137,5 +137,6 @@ class Handlers:
             raise bad_parameter("purpose is missing: every access names one granted purpose")
         limit = request.query_int("limit", 100, 1, MAX_MESSAGES)
         since = parse_cursor(query.get("since", ""))
-        asked = Query(request.partner.slug, request.params["room_id"], query["purpose"], since, limit)
+        caller, room_id = request.partner, request.params["room_id"]
+        asked = Query(caller.slug, room_id, query["purpose"], since, limit, caller.grant_id)
         return Reply.json(await self._reading.messages(asked))

@@ -69,13 +69,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a partner asks for: events of a room, for a purpose, after a position."""
+    """What a partner asks for: events of a room, for a purpose, after a position; `only` under one grant."""
 
     slug: str
     room_id: str
     purpose: str
     since: int
     limit: int
+    only: str | None = None
 
 
 def parse_cursor(text: str) -> int:
@@ -94,24 +95,24 @@ class Reading:
         self._consent = consent
         self._source = source
 
-    async def grants(self, slug: str) -> list[dict[str, Any]]:
+    async def grants(self, slug: str, only: str | None = None) -> list[dict[str, Any]]:
         """The partner's live grants, with the authors' enrolled devices."""
 
         def read(tx: Transaction) -> list[dict[str, Any]]:
             devices: dict[str, list[dict[str, Any]]] = {}
-            for live in (found := self._consent.live.to(tx, slug)):
+            for live in (found := self._consent.live.to(tx, slug, only)):
                 if live.person not in devices:
                     devices[live.person] = self._consent.grants.enrolled_devices(tx, live.person)
             return [_rendered(live, devices[live.person]) for live in found]
 
         return await self._database.read(read)
 
-    async def rooms(self, slug: str) -> list[dict[str, Any]]:
+    async def rooms(self, slug: str, only: str | None = None) -> list[dict[str, Any]]:
         """Rooms that are open to the partner, each with the live grants that cover it."""
 
         def read(tx: Transaction) -> list[dict[str, Any]]:
             grants: dict[str, list[str]] = {}
-            for live in self._consent.live.to(tx, slug):
+            for live in self._consent.live.to(tx, slug, only):
                 for room_id in self._source.joined_rooms(tx, live.person):
                     if live.scope.covers(room_id):
                         grants.setdefault(room_id, []).append(live.grant_id)
@@ -187,7 +188,7 @@ class Reading:
         reading = [
             live
             for person in self._source.members(tx, query.room_id)
-            for live in self._consent.live.between(tx, person, query.slug)
+            for live in self._consent.live.between(tx, person, query.slug, query.only)
             if READ in live.scope.verbs and live.scope.covers(query.room_id)
         ]
         if not reading:

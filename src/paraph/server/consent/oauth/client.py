@@ -19,16 +19,16 @@ class Clients:
 
     def __init__(self, database: Database, issuer: str, clock: Callable[[], int]) -> None:
         self._database = database
-        self._issuer = issuer
+        self.issuer = issuer
         self._clock = clock
 
     async def verified(self, form: Mapping[str, str]) -> Assertion:
         """The assertion in a form, checked but for its having been used. Raises OAuthError."""
         if "client_secret" in form:
             raise invalid_request("clients authenticate with private_key_jwt alone")
-        if required(dict(form), "client_assertion_type") != ASSERTION_TYPE:
+        if required(form, "client_assertion_type") != ASSERTION_TYPE:
             raise invalid_request(f"client_assertion_type must be {ASSERTION_TYPE}")
-        text = required(dict(form), "client_assertion")
+        text = required(form, "client_assertion")
         if len(text) > assertions.MAX_ASSERTION_BYTES:
             raise invalid_request(f"an assertion has at most {assertions.MAX_ASSERTION_BYTES} bytes")
         try:
@@ -44,7 +44,7 @@ class Clients:
         partner = await self._database.read(lambda tx: partner_store.partner(tx, slug))
         if partner is None:
             raise BadToken("no client is registered under this iss")
-        return assertions.verify(text, partner.client_jwk, slug=slug, issuer=self._issuer, now=self._clock())
+        return assertions.verify(text, partner.client_jwk, slug=slug, issuer=self.issuer, now=self._clock())
 
     def use(self, tx: Transaction, found: Assertion) -> OAuthError | None:
         """Use an assertion, once; what to answer where it was used before."""

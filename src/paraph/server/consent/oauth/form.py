@@ -1,5 +1,6 @@
 """Form bodies, read strictly (RFC 6749 appendix B)."""
 
+from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from paraph.server.http import OAuthError
@@ -35,7 +36,7 @@ def _is_hex(text: bytes) -> bool:
     return all(byte in b"0123456789abcdefABCDEF" for byte in text)
 
 
-def required(form: dict[str, str], name: str) -> str:
+def required(form: Mapping[str, str], name: str) -> str:
     """A parameter that must be there. Raises OAuthError `invalid_request`."""
     if name not in form:
         raise invalid_request(f"{name} is missing")
