@@ -23,7 +23,7 @@ from paraph.tlog.merkle import Tree, leaf_hash
 from tests.server.ledger.faults import MODES
 from tests.server.ledger.support import running_ledger, verify_log
 
-RUNS = int(os.environ.get("PARAPH_FAULTS", "20"))
+RUNS = int(os.environ.get("PARAPH_FAULTS", "16"))
 
 pytestmark = [
     pytest.mark.slow,
