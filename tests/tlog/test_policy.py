@@ -249,3 +249,20 @@ def test_the_quorums_time_is_that_of_the_best_quorum(text: bytes, times: dict[st
     chosen = [set(some) for size in range(1, 6) for some in combinations(sorted(times), size)]
     quorums = [some for some in chosen if known.quorum_time(dict.fromkeys(some, 1)) is not None]
     assert known.quorum_time(times) == max((min(times[name] for name in some) for some in quorums), default=None)
+
+
+@pytest.mark.parametrize("kind", ["witness", "log"])
+def test_a_policy_has_at_most_so_many_of_a_kind(kind: str) -> None:
+    """32 are read, 33 are not: with the log's they must fit the signatures of one note."""
+    seeds = [sha256(b"%d" % number).digest() for number in range(policy.MAX_OF_A_KIND + 1)]
+    if kind == "witness":
+        keys = [CosignatureSigner("w.example", seed).verifier.vkey for seed in seeds]
+        made = [f"witness x{number} {key}" for number, key in enumerate(keys)]
+        head, quorum = b"", "quorum x0"
+    else:
+        made = [f"log {note.Signer('l.example', seed).vkey}" for seed in seeds]
+        head, quorum = f"witness w0 {V0}\n".encode(), "quorum w0"
+    text = [head + "".join(f"{line}\n" for line in [*made[:count], quorum]).encode() for count in (-1, None)]
+    assert len(policy.parse(text[0]).logs) + len(policy.parse(text[0]).witnesses) >= policy.MAX_OF_A_KIND
+    with pytest.raises(MalformedPolicy, match="at most 32 of a kind"):
+        policy.parse(text[1])
