@@ -1,7 +1,7 @@
 """The log's signing key, `keys/log.key`, and the receipt key, `keys/receipt.key`, made at the first start.
 
 The log key is never replaced. The receipt key can be: with the file gone, the next start makes another one and
-publishes it in a `platform` leaf of its own; receipts that the old one signed stay good, as the leaf that named it does.
+publishes it in a `platform` leaf of its own. Receipts by the old one stay good, as does the leaf that named it.
 """
 
 from pathlib import Path
