@@ -270,15 +270,34 @@ def test_roots_keys_and_values_have_one_length(length: int) -> None:
     assert isinstance(proof, PresenceProof)
     assert isinstance(missing, AbsenceProof)
     for root, name, subtree in ((bytes(length), key(1), bytes(32)), (MAP.root, bytes(length), bytes(32))):
-        with pytest.raises(TlogError):
+        with pytest.raises(MalformedMapProof):
             verify_presence(root, name, 1, subtree, proof)
-        with pytest.raises(TlogError):
+        with pytest.raises(MalformedMapProof):
             verify_absence(root, name, missing)
     with pytest.raises(MalformedMapProof):
         verify_presence(MAP.root, key(1), 1, bytes(length), proof)
     for name, value in ((bytes(length), bytes(32)), (bytes(32), bytes(length))):
         with pytest.raises(MalformedMapProof):
             MapLeaf(name, value)
+
+
+def test_a_key_with_a_byte_in_front_is_no_other_key() -> None:
+    """It has the bits of the key that is present, and is not that key: neither is it absent, being none."""
+    there = key(1)
+    way = MAP.prove(there)
+    assert isinstance(way, PresenceProof)
+    found = AbsenceProof(MapLeaf(there, map_value(*STATEMENTS[there])), way.steps)
+    with pytest.raises(MalformedMapProof):
+        verify_absence(MAP.root, b"\x00" + there, found)
+
+
+def test_each_verifier_takes_its_own_kind_of_proof() -> None:
+    """The way to a key's own leaf, said to be a proof of absence, is not read as one of presence."""
+    way = MAP.prove(key(1))
+    assert isinstance(way, PresenceProof)
+    found = AbsenceProof(MapLeaf(key(1), map_value(*STATEMENTS[key(1)])), way.steps)
+    with pytest.raises(MapMismatch, match="got one of absence"):
+        verify_presence(MAP.root, key(1), *STATEMENTS[key(1)], found)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("count", [0, -1, 2**63, 2**64])

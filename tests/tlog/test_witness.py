@@ -183,6 +183,7 @@ def test_another_old_size_is_409_with_the_known_size(known: int | None, old: int
     assert not isinstance(refused.value, Contradiction)
     assert (refused.value.status, refused.value.content_type) == (409, "text/x.tlog.size")
     assert refused.value.body == b"%d\n" % (known or 0)
+    assert str(refused.value) == f"expected the old size {known or 0}, got {old}"
     assert witness.parse_size(refused.value.body) == (known or 0)
 
 
@@ -259,3 +260,12 @@ def test_answers_without_the_right_cosignature_are_refused() -> None:
     for body in bodies:
         with pytest.raises(BadAnswer):
             witness.parse_cosignature(body, text, COSIGNER.verifier)
+
+
+def test_a_request_has_a_longest_form() -> None:
+    """Up to the bound it is read, one byte more is refused before anything is looked at."""
+    head = len(AddCheckpoint(0, (), b"").encode())
+    longest = AddCheckpoint(0, (), b"x" * (witness.MAX_REQUEST - head))
+    assert witness.parse(longest.encode()) == longest
+    with pytest.raises(MalformedRequest, match="at most 65536 bytes"):
+        witness.parse(longest.encode() + b"x")
