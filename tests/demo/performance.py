@@ -15,7 +15,7 @@ from paraph.cli.demo.story import Story
 
 LAUNCHER = Path(__file__).parent / "sabotage" / "serve.py"
 # Reading the real ratings takes longer than the story; the texts need to be different, no more.
-FILMS = [Film(f"Film {number}", 1950 + number, "drama", 1 + number % 5, 5 - number % 4) for number in range(24)]
+FILMS = [Film(f"Film {number}", 1950 + number, "drama", 1 + number % 5, 5 - number % 4) for number in range(40)]
 
 
 @dataclass(frozen=True)

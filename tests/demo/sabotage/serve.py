@@ -21,8 +21,9 @@ from paraph.protocol.device_keys import parse_device_keys
 from paraph.protocol.documents import parse
 from paraph.protocol.enrolment import Enrolment
 from paraph.protocol.grant import Grant
-from paraph.server.consent import access, grant_store, grants, oauth, partner_store, partners
+from paraph.server.consent import access, grant_store, grants, partners
 from paraph.server.consent.gate import GrantGate
+from paraph.server.consent.oauth import tokens
 from paraph.server.consent.partner_keys import PartnerKeys
 from paraph.server.devices.to_device import ToDevice
 from paraph.server.inbox import reading
@@ -113,8 +114,7 @@ def half_signed_agreement() -> None:
 def token_without_agreement() -> None:
     """A partner gets tokens whether or not it has an agreement."""
     anything = SimpleNamespace(in_force=lambda _at: True)
-    lenient = SimpleNamespace(partner=partner_store.partner, agreements=lambda _tx, _slug: anything)
-    patch(oauth, "partner_store", lenient)
+    patch(tokens, "partner_store", SimpleNamespace(agreements=lambda _tx, _slug: anything))
 
 
 def unlogged_agreement() -> None:

@@ -7,13 +7,15 @@ each is tried with each key, so that what stays closed is closed by keys and not
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import vodozemac
+
+from paraph.sdk import Partner, Person
 
 MEGOLM = "m.megolm.v1.aes-sha2"
 
@@ -105,3 +107,9 @@ def plaintexts(stored: Stored, bodies: Iterable[str]) -> list[str]:
 
 def _unescaped(text: str) -> str:
     return text.replace('\\"', '"')
+
+
+def opened_by(reader: Partner | Person, stored: Stored, texts: Sequence[str]) -> set[str]:
+    """Texts that can be had from the database: what the reader's keys open, and which of `texts` stand in clear."""
+    keys = [str(session["session_key"]) for session in reader.engine.inbound.export()]
+    return {*open_all(ciphertexts(stored), keys), *plaintexts(stored, texts)}

@@ -49,6 +49,51 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Cheat:
+    """The operator lied to the author's device, and she wrote: what `reader`, who should not, opens of it.
+
+    `control` is what opens where the lie stands in nobody's way, as `beside` says: without it, that nothing opened
+    would show nothing. `said` is what her device said of it.
+    """
+
+    what: str
+    reader: str
+    opened: Opened
+    control: Opened
+    beside: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What `paraph log check`, alone with a person's evidence file and the policy, made of it.
+
+    `accesses` counts what partners did through the API, by that file.
+    """
+
+    whose: str
+    file: str
+    outcome: str
+    summary: str
+    records: int
+    accesses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Evidence files in a stranger's hands: as they are, and the author's with one random bit flipped, many times.
+
+    `flipped` counts which of the damaged copies were not rejected; `refusal` is what was said of the first of them.
+    """
+
+    author: Judged
+    correspondent: Judged
+    policy: str
+    flipped: Opened
+    refusal: str
+
+
+@dataclass(frozen=True, slots=True)
 class Revocation:
     """After the author revoked: what the API said, and what the partner opens of the messages sent since."""
 
@@ -105,6 +150,11 @@ class Evidence:
     revocation: Revocation | None = None
     forgeries: list[Attempt] = field(default_factory=list)
     agreements: list[Attempt] = field(default_factory=list)
+    cheats: list[Cheat] = field(default_factory=list)
+    """Lies to get a key out of the author's device."""
+    lies: list[Attempt] = field(default_factory=list)
+    """Lies about what partners read, each told to whom it concerns: refused means noticed."""
+    judgement: Judgement | None = None
     recorded: Recorded | None = None
     log: LogEvidence | None = None
     witnessed: Witnessed | None = None
@@ -136,8 +186,9 @@ TITLES = {
 }
 
 
-SHOWN = ("P1", "P4", "P6")
-"""What this story has to show. Of P2 and P3, which are built in part, it shows only where they are broken."""
+SHOWN = ("P1", "P2", "P3", "P4", "P6")
+"""What this story has to show."""
+COMPLETE = "COMPLETE"
 
 
 def verdicts(evidence: Evidence) -> list[Verdict]:
@@ -192,25 +243,48 @@ def _own_words(evidence: Evidence) -> tuple[bool | None, dict[str, Any]]:
 
 
 def _recorded_keys(evidence: Evidence) -> tuple[bool | None, dict[str, Any]]:
-    found = evidence.recorded
-    if found is None:
+    found, cheats = evidence.recorded, evidence.cheats
+    if found is None and not cheats:
         return None, {}
-    broken = found.unrecorded_keys > 0
-    return _verdict(broken, shown=False), {"tried": found.keys, "opened": found.unrecorded_keys, "expected": 0}
+    keys, unrecorded = (0, 0) if found is None else (found.keys, found.unrecorded_keys)
+    opened = sum(cheat.opened.opened for cheat in cheats)
+    shown = keys > 0 and bool(cheats) and all(cheat.control.opened == cheat.control.tried > 0 for cheat in cheats)
+    return _verdict(unrecorded > 0 or opened > 0, shown), {
+        "tried": keys + sum(cheat.opened.tried for cheat in cheats),
+        "opened": unrecorded + opened,
+        "expected": 0,
+        "unrecorded": unrecorded,
+        "cheats": [asdict(cheat) for cheat in cheats],
+    }
 
 
 def _recorded_reads(evidence: Evidence) -> tuple[bool | None, dict[str, Any]]:
-    found, refusals = evidence.recorded, [row.unreceipted for row in evidence.rows if row.unreceipted]
-    if found is None and not refusals:
+    found, judgement = evidence.recorded, evidence.judgement
+    refusals = [row.unreceipted for row in evidence.rows if row.unreceipted]
+    if found is None and not refusals and not evidence.lies:
         return None, {}
     reads, unrecorded = (0, 0) if found is None else (found.reads, found.unrecorded_reads)
-    broken = unrecorded > 0 or bool(refusals)
-    return _verdict(broken, shown=False), {
-        "tried": reads,
-        "opened": unrecorded,
+    unnoticed = sum(not lie.refused for lie in evidence.lies)
+    flipped = Opened(0, 0) if judgement is None else judgement.flipped
+    opened = unrecorded + unnoticed + flipped.opened
+    broken = opened > 0 or bool(refusals) or (judgement is not None and not _is_proven(judgement))
+    shown = reads > 0 and bool(evidence.lies) and flipped.tried > 0
+    return _verdict(broken, shown), {
+        "tried": reads + len(evidence.lies) + flipped.tried,
+        "opened": opened,
         "expected": 0,
+        "unrecorded": unrecorded,
         "unreceipted": refusals,
+        "lies": [asdict(lie) for lie in evidence.lies],
+        "judgement": None if judgement is None else asdict(judgement),
     }
+
+
+def _is_proven(judgement: Judgement) -> bool:
+    """Both histories are proven complete: the author's with what partners read, the correspondent's without any."""
+    author, correspondent = judgement.author, judgement.correspondent
+    complete = author.outcome == correspondent.outcome == COMPLETE
+    return complete and author.accesses > 0 and correspondent.accesses == 0
 
 
 def _revocation(evidence: Evidence) -> tuple[bool | None, dict[str, Any]]:

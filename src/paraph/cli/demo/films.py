@@ -42,7 +42,8 @@ def shared_films() -> list[Film]:
     by_viewer = {viewer: table[table["userId"] == viewer].set_index("movieId") for viewer in busiest}
     pairs = [(one, other) for at, one in enumerate(busiest) for other in busiest[at + 1 :]]
     one, other = max(pairs, key=lambda pair: len(by_viewer[pair[0]].index.intersection(by_viewer[pair[1]].index)))
-    joined = by_viewer[one].join(by_viewer[other][["rating"]], rsuffix="_other", how="inner")
+    others = by_viewer[other][["rating"]].rename(columns={"rating": "rating_other"})
+    joined = by_viewer[one].join(others, how="inner")
     films = [_film(row) for row in joined.to_dict("records")]
     films.sort(key=lambda film: (-abs(film.author_rating - 3), film.title))
     disputed = [film for film in films if abs(film.author_rating - film.correspondent_rating) > 1]

@@ -39,10 +39,24 @@ class Intruder:
 
         All else fits: with her log key the grant's key is right, and so is the consent text.
         """
-        document = self._grant(grant, agreement, device_id or self.device.device_id)
-        key_id = f"ed25519:{document['device_id']}"
-        forged = sign(document, self.device.user_id, key_id, self.device.engine.account.sign)
+        forged = self._signed(grant, agreement, device_id or self.device.device_id)
         return await self._attempt(what, "grants", {"grant": forged})
+
+    async def listed(self, grant: Mapping[str, Any], chain: Mapping[str, Any], agreement: Agreement) -> dict[str, Any]:
+        """Such a grant as the platform would list it among her own, with this device's keys as she would see them."""
+        user_id, device_id = self.device.user_id, self.device.device_id
+        asked = {"device_keys": {user_id: [device_id]}}
+        answer = await self.transport.json("POST", "/_matrix/client/v3/keys/query", asked)
+        keys = answer["device_keys"][user_id][device_id]
+        keys.pop("unsigned", None)
+        return {
+            "grant": self._signed(grant, agreement, device_id),
+            "chain": {**chain, "device_keys": keys},
+            "amendments": [],
+            "revocation": None,
+            "ended": None,
+            "live": True,
+        }
 
     async def enrol(self, master_key: str) -> Attempt:
         """Enrol this device, under a signature that is not her master key's."""
@@ -64,6 +78,11 @@ class Intruder:
     async def close(self) -> None:
         """Leave."""
         await self.device.close()
+
+    def _signed(self, grant: Mapping[str, Any], agreement: Agreement, device_id: str) -> dict[str, Any]:
+        document = self._grant(grant, agreement, device_id)
+        key_id = f"ed25519:{device_id}"
+        return sign(document, self.device.user_id, key_id, self.device.engine.account.sign)
 
     def _grant(self, grant: Mapping[str, Any], agreement: Agreement, device_id: str) -> dict[str, Any]:
         grant_id = "gr_" + b64url(os.urandom(16))

@@ -1,6 +1,7 @@
 """The demo's cast: two people, two partners, and an applicant that never got an agreement."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ from typing import Any
 from paraph.cli.admin import Admin
 from paraph.cli.agreement import draft_agreement, sign_as_operator
 from paraph.cli.demo.films import AUTHOR, Line
-from paraph.sdk import Partner, Person, ProblemError, ReceiptError, SqliteStore
+from paraph.cli.demo.liar import Hands, Lie, honest
+from paraph.sdk import Partner, Person, ProblemError, ReceiptError, SqliteStore, Store, Transport
+from paraph.sdk.client_assertion import new_client_key
+from paraph.sdk.person import system_time
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 (a demo account on a server that lives for seconds)
 
@@ -17,15 +21,23 @@ PASSWORD = "correct horse battery staple"  # noqa: S105 (a demo account on a ser
 class Cast:
     """Everyone who plays, and what was said where: `said[room_id]` maps event ids to (speaker, text).
 
-    `phone` is the author's second device, once she has one.
+    The author's laptop talks to the platform through `hands`; its keys are in `keys`. `phone` is her second device,
+    once she has one.
     """
 
     author: Person
     correspondent: Person
+    hands: Hands
+    keys: Path
     phone: Person | None = None
     said: dict[str, dict[str, Line]] = field(default_factory=dict)
     readings: int = 0
     """How many messages of the other the two could read so far."""
+
+    @property
+    def texts(self) -> list[str]:
+        """All that was said so far."""
+        return [line.text for said in self.said.values() for line in said.values()]
 
     async def room(self, name: str, *, encrypted: bool = True) -> str:
         """A private room of the two, both in it."""
@@ -51,21 +63,32 @@ class Cast:
             new = (*update.messages, *update.late)
             self.readings += sum(message.sender != person.user_id and message.body is not None for message in new)
 
+    async def reopen(self, lie: Lie = honest, *, ahead_ms: int = 0) -> None:
+        """Close the app on the author's laptop and open it again, so that it looks at everything anew.
+
+        From now on she is told `lie`; her clock is put ahead.
+        """
+        await self.author.close()
+        self.hands.lie = lie
+        store = key_store(self.keys, "mira")
+        transport = self.hands.transport()
+        self.author = await Person.open(store, transport=transport, now=lambda: system_time() + ahead_ms)
+
     async def close(self) -> None:
         """All leave."""
         for device in (self.author, self.correspondent, self.phone):
             if device is not None:
                 await device.close()
+        await self.hands.close()
 
 
 async def people(url: str, folder: Path) -> Cast:
     """Two people with a device each, whose keys lie in encrypted stores in `folder`."""
-    stores = [key_store(folder, name) for name in ("mira", "jonas")]
-    author, correspondent = [
-        await Person.register(url, name, PASSWORD, store=store)
-        for name, store in zip(("mira", "jonas"), stores, strict=True)
-    ]
-    return Cast(author, correspondent)
+    hands = Hands(url)
+    store = key_store(folder, "mira")
+    author = await Person.register(url, "mira", PASSWORD, store=store, transport=hands.transport())
+    correspondent = await Person.register(url, "jonas", PASSWORD, store=key_store(folder, "jonas"))
+    return Cast(author, correspondent, hands, folder)
 
 
 def key_store(folder: Path, name: str) -> SqliteStore:
@@ -110,9 +133,38 @@ class Operator:
         return answer.status_code, _reason(answer.content)
 
 
-async def partner(url: str, slug: str, name: str, operator: Operator, folder: Path) -> Partner:
+@dataclass(frozen=True, slots=True)
+class PartnerKeys:
+    """What makes a device a partner's: its master seed (32 bytes), and the private JWK of its OAuth client."""
+
+    seed: bytes = field(repr=False)
+    client: dict[str, str] = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> "PartnerKeys":
+        """New ones."""
+        return cls(os.urandom(32), new_client_key())
+
+    def device(self, url: str, slug: str, server_name: str, store: Store, transport: Transport | None) -> Partner:
+        """A new device of the partner."""
+        return Partner.create(
+            url, slug, server_name, store=store, master_seed=self.seed, client_jwk=self.client, transport=transport
+        )
+
+
+async def partner(
+    url: str,
+    slug: str,
+    name: str,
+    operator: Operator,
+    folder: Path,
+    *,
+    keys: PartnerKeys | None = None,
+    transport: Transport | None = None,
+) -> Partner:
     """A partner with keys of its own, registered, without an agreement yet."""
-    made = Partner.create(url, slug, operator.platform["server_name"], store=key_store(folder, slug))
+    keys, store = keys or PartnerKeys.generate(), key_store(folder, slug)
+    made = keys.device(url, slug, operator.platform["server_name"], store, transport)
     operator.register(made, name)
     return made
 

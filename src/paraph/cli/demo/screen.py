@@ -1,17 +1,23 @@
 """What the demo prints: one act after the other, readable at a glance; nothing when JSON was asked for."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from paraph.cli.demo.evidence import (
+    COMPLETE,
     Attempt,
+    Cheat,
     Control,
     Evidence,
+    Judgement,
     LogEvidence,
     Opened,
     Recorded,
@@ -24,6 +30,7 @@ from paraph.cli.demo.films import Line
 from paraph.sdk import GrantState
 
 GOOD, BAD, NEXT = "[green]kept[/]", "[bold red]BROKEN[/]", "[dim]next[/]"
+_LONG = re.compile(r"(?=[^ ]*[0-9])[A-Za-z0-9_+/=!@$:-]{25,}")
 
 
 class Screen:
@@ -31,12 +38,12 @@ class Screen:
 
     def __init__(self, *, quiet: bool, console: Console | None = None) -> None:
         self.document: dict[str, Any] = {}
-        self._out = console or Console(highlight=False, quiet=quiet, soft_wrap=True)
+        self._out = console or Console(highlight=False, quiet=quiet)
         self._act = 0
 
     def title(self) -> None:
         """The first lines."""
-        self._out.print("[bold]Paraph[/]: two people talk, one lets a partner read her own words, anyone can check.\n")
+        self._out.print("[bold]Paraph[/]: two people talk, one lets a partner read her words, anyone can check.")
 
     def act(self, name: str, what: str) -> None:
         """A new act begins."""
@@ -45,42 +52,38 @@ class Screen:
 
     def control(self, control: Control) -> None:
         """What a partner of the old kind gets."""
-        self._out.print(
-            f"  the partner opens [bold red]{control.readable}[/] messages; records of it: {control.records}"
-        )
+        self._say(f"The partner opens [bold red]{control.readable}[/] messages. Records of it: {control.records}.")
 
     def attempts(self, attempts: Sequence[Attempt]) -> None:
         """What was tried and refused, or was not."""
         for attempt in attempts:
             mark = "[green]refused[/]" if attempt.refused else "[bold red]ACCEPTED[/]"
-            self._out.print(f"  {mark}  {attempt.what}: [dim]{attempt.answer}[/]")
+            self._item(mark, escape(attempt.what), _quiet(attempt.answer))
 
     def grants(self, states: Sequence[GrantState], text: str, shown: Sequence[str]) -> None:
         """The grants, the text the person read, and what her correspondent sees."""
         for state in states:
             grant = state.grant
-            self._out.print(
-                f"  {grant.partner}: {', '.join(grant.verbs)} in {len(grant.rooms)} room, "
-                f"for {', '.join(grant.purposes)} [dim]({grant.grant_id})[/]"
-            )
+            verbs, purposes = ", ".join(grant.verbs), ", ".join(grant.purposes)
+            self._item("[green]granted[/]", f"{grant.partner} may {verbs} in {len(grant.rooms)} room, for {purposes}")
         first = text.splitlines()[0]
-        self._out.print(f"  she read {len(text.split())} words first: [italic]{first}[/]")
-        self._out.print(f"  her correspondent sees in the room who may read her: {', '.join(shown) or 'nobody'}")
+        self._say(f"She read {len(text.split())} words first: [italic]{escape(first)}[/].")
+        self._say(f"Her correspondent sees in the room who may read her: {', '.join(shown) or 'nobody'}.")
 
     def conversation(self, room: str, lines: Sequence[Line]) -> None:
         """A room's first lines."""
-        self._out.print(f"  {room} ({len(lines)} messages)")
+        self._say(f"{room}, {len(lines)} messages")
         for line in lines[:2]:
-            self._out.print(f"    [cyan]{line.speaker:<13}[/] {line.text}")
+            self._item(f"[cyan]{line.speaker:<13}[/]", escape(line.text), indent=4)
 
     def heard(self, read: int, said: int) -> None:
         """How much of it the two could read of each other."""
         mark = "green" if read == said else "bold red"
-        self._out.print(f"  each opens what the other wrote: [{mark}]{read} of {said}[/]")
+        self._say(f"Each opens what the other wrote: [{mark}]{read} of {said}[/].")
 
     def table(self, rows: Sequence[Row], stranger: Opened) -> None:
         """The table: what each partner opens with the whole database and every key it ever received."""
-        self.act("the table", "each partner is handed the whole database and every key it ever received; it opens")
+        self.act("the table", "with the whole database and all its keys, each partner opens")
         table = Table(box=None, padding=(0, 3, 0, 2), header_style="bold")
         for column in ("", "author, granted", "author, other", "correspondent"):
             table.add_column(column, justify="left" if not column else "right")
@@ -90,53 +93,77 @@ class Screen:
             table.add_row(row.partner, f"[{'green' if whole else 'red'}]{row.granted}[/]", *closed)
         self._out.print(table)
         served = ", ".join(f"{row.partner} {row.served}" for row in rows)
-        self._out.print(f"  served and opened through the Inbox API: {served}")
+        self._say(f"Served and opened through the Inbox API: {served}.")
         for row in rows:
             if row.unreceipted is not None:
-                self._out.print(f"  [bold red]NO RECEIPT[/]  {row.partner} takes nothing: {row.unreceipted}")
+                self._item("[bold red]NO RECEIPT[/]", f"{row.partner} takes nothing", _quiet(row.unreceipted))
         opened = _closed(stranger.opened, str(stranger))
-        self._out.print(f"  a device that a stranger listed under her name opens, with the whole database, {opened}")
+        self._say(f"A device that a stranger listed under her name opens {opened}, with the whole database.")
+
+    def cheat(self, cheat: Cheat) -> None:
+        """What came of one lie to get a key."""
+        mark = "[bold red]FELL FOR IT[/]" if cheat.opened.opened else "[green]closed[/]"
+        opened = _closed(cheat.opened.opened, str(cheat.opened))
+        found = f"{cheat.reader} opens {opened} [dim]({escape(cheat.beside)}: {cheat.control})[/]"
+        self._item(mark, escape(cheat.what), found, *([_quiet(cheat.said)] if cheat.said else []))
+
+    def lies(self, lies: Sequence[Attempt]) -> None:
+        """What came of the lies about reads."""
+        for lie in lies:
+            mark = "[green]noticed[/]" if lie.refused else "[bold red]UNNOTICED[/]"
+            self._item(mark, lie.what, _short(lie.answer))
 
     def revocation(self, revocation: Revocation) -> None:
         """What happened after the revocation."""
         self.attempts([revocation.api])
         opened = _closed(revocation.opened, f"{revocation.opened} of {revocation.sent}")
-        self._out.print(f"  of the messages sent since, with the whole database, Marquee opens {opened}")
+        self._say(f"Of the messages sent since, with the whole database, Marquee opens {opened}.")
 
     def recorded(self, recorded: Recorded) -> None:
         """What the author finds recorded, beside what happened."""
-        self.act("the record", "what the author's device finds recorded, each entry proven to be in the log")
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(recorded.entries.items()))
-        self._out.print(f"  {kinds}")
+        self._say(", ".join(f"{count} {kind}" for kind, count in sorted(recorded.entries.items())))
         keys = _closed(recorded.unrecorded_keys, f"{recorded.unrecorded_keys} of {recorded.keys}")
         reads = _closed(recorded.unrecorded_reads, f"{recorded.unrecorded_reads} of {recorded.reads}")
-        self._out.print(f"  keys that partners hold without a record: {keys}; messages served without one: {reads}")
+        self._say(f"Keys that partners hold without a record: {keys}. Messages served without one: {reads}.")
+
+    def judgement(self, found: Judgement) -> None:
+        """What a stranger made of the evidence."""
+        for judged in (found.author, found.correspondent):
+            mark = "green" if judged.outcome == COMPLETE else "bold red"
+            self._item(f"[{mark}]{judged.outcome}[/]", f"the {judged.whose}'s history", _short(judged.summary))
+        flipped, tried = found.flipped.opened, found.flipped.tried
+        mark = "[bold red]TAKEN[/]" if flipped else "[green]REJECTED[/]"
+        what = f"{tried - flipped} of {tried} copies of hers with one random bit flipped; of the first:"
+        self._item(mark, what, _quiet(found.refusal))
+        self._say("[dim]A record has a minute to get into the log: a list is proven complete up to a minute ago.[/]")
 
     def stopped(self, why: str) -> None:
         """The story could not go on."""
-        self._out.print(f"\n  [bold red]STOPPED[/]  {why}")
+        self._out.print()
+        self._item("[bold red]STOPPED[/]", escape(why))
 
     def witnessed(self, found: Witnessed | None) -> None:
         """Who vouches for the tree, and what that is worth here."""
         if found is None:
-            self._out.print("  [bold red]NOT COSIGNED[/]  no quorum of the witnesses vouches for the newest tree")
+            self._item("[bold red]NOT COSIGNED[/]", "no quorum of the witnesses vouches for the newest tree")
             return
-        auditor = "; the auditor replayed every leaf and made the map again" if found.map_audited else ""
-        self._out.print(f"  cosigned {found.age} s ago by {', '.join(found.by)}, each a process of its own{auditor}")
-        self._out.print(
-            "  [dim]On one machine this shows that it works, and guards the operator against an own old backup. That"
+        auditor = "The auditor replayed every leaf and made the map again." if found.map_audited else ""
+        who = f"{found.age} s ago by {', '.join(found.by)}, each a process of its own"
+        self._item("[green]cosigned[/]", who, f"[dim]{auditor}[/]")
+        self._say(
+            "[dim]On one machine this shows that it works, and guards the operator against an own old backup. That"
             " nobody is shown another history it proves only where others run them: here one person has every key.[/]"
         )
 
     def log(self, log: LogEvidence, published: Attempt) -> None:
         """What the outsider found."""
-        mark = "[green]verified[/]" if log.verified else "[bold red]NOT VERIFIED[/]"
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(log.kinds.items()))
-        self._out.print(f"  {mark}  {log.size} leaves: {kinds}")
-        found = "[green]found[/]" if log.tampering.refused else "[bold red]NOT FOUND[/]"
-        self._out.print(f"  {found}  {log.tampering.what}: [dim]{log.tampering.answer}[/]")
+        mark = "[green]verified[/]" if log.verified else "[bold red]NOT VERIFIED[/]"
+        self._item(mark, f"{log.size} leaves: {kinds}")
+        mark = "[green]found[/]" if log.tampering.refused else "[bold red]NOT FOUND[/]"
+        self._item(mark, log.tampering.what, _quiet(log.tampering.answer))
         mark = "[green]audited[/]" if published.refused else "[bold red]FAILED[/]"
-        self._out.print(f"  {mark}  {published.what}: [dim]{published.answer}[/]")
+        self._item(mark, published.what, _quiet(published.answer))
 
     def verdicts(self, verdicts: Sequence[Verdict], evidence: Evidence) -> None:
         """The nine promises, then what is not protected."""
@@ -145,13 +172,39 @@ class Screen:
             mark = NEXT if verdict.kept is None else (GOOD if verdict.kept else BAD)
             found = _found(verdict)
             self._out.print(f"  {verdict.promise}  {mark}  {verdict.title}{found}")
-        self._out.print("\n[bold]Not protected[/]  who talks with whom, and when, is in the server's sight;")
         opened = sum(row.granted.opened for row in evidence.rows)
-        self._out.print(f"  and what was opened stays opened: the {opened} messages above, after the revocation too.")
-        log = evidence.log
-        if log is not None:
-            self._out.print(f"\n[dim]{evidence.seconds:.1f} s; the log stays in {log.directory}; check it with[/]")
-            self._out.print(f"  paraph log verify {log.directory} --key {log.vkey}")
+        self._out.print("\n[bold]Not protected[/]")
+        self._say("Who talks with whom, and when, is in the server's sight.")
+        self._say(f"What was opened stays opened: the {opened} messages of the table, after the revocation too.")
+        if evidence.cheats:
+            self._say("A revocation can be hidden from a device for as long as a tree counts as fresh: ten minutes.")
+        self._out.print(f"\n[dim]{evidence.seconds:.1f} s.[/]")
+        self._commands(evidence)
+
+    def _commands(self, evidence: Evidence) -> None:
+        """What anybody can check again, in lines to be copied."""
+        if evidence.judgement is not None:
+            judgement = evidence.judgement
+            files = f"{judgement.author.file} {judgement.correspondent.file}"
+            self._out.print("[dim]The evidence stays. Check it, with no network:[/]")
+            self._out.print(f"  paraph log check {files} --policy {judgement.policy}", soft_wrap=True)
+        if evidence.log is not None:
+            self._out.print("[dim]The log stays. Verify it:[/]")
+            command = f"  paraph log verify {evidence.log.directory} --key {evidence.log.vkey}"
+            self._out.print(command, soft_wrap=True)
+
+    def _say(self, text: str) -> None:
+        self._out.print(Padding(text, (0, 0, 0, 2), expand=False))
+
+    def _item(self, mark: str, *lines: str, indent: int = 2) -> None:
+        """A mark, and lines beside it that wrap under themselves."""
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True, min_width=10)
+        grid.add_column(overflow="fold")
+        for line in filter(None, lines):
+            grid.add_row(mark, line)
+            mark = ""
+        self._out.print(Padding(grid, (0, 0, 0, indent), expand=False))
 
     async def stay(self, url: str, data: Path, log: LogEvidence) -> None:
         """Say what to try, and wait until interrupted."""
@@ -162,7 +215,7 @@ class Screen:
             f"paraph user list --data {data}",
             f"paraph log verify {url}/log --key {log.vkey}",
         ):
-            self._out.print(f"  {command}")
+            self._out.print(f"  {command}", soft_wrap=True)
         try:
             await asyncio.Event().wait()
         except (asyncio.CancelledError, KeyboardInterrupt):
@@ -171,6 +224,17 @@ class Screen:
 
 def _closed(opened: int, text: str) -> str:
     return f"[bold red]{text}[/]" if opened else f"[green]{text}[/]"
+
+
+def _quiet(text: str) -> str:
+    """What was answered, as an aside."""
+    return f"[dim]{_short(text)}[/]"
+
+
+def _short(text: str) -> str:
+    """A text with its ids, keys and hashes cut short: the JSON document has them whole."""
+    plain = text.replace("urn:paraph:problem:", "")
+    return escape(_LONG.sub(lambda found: found[0][:10] + "...", plain))
 
 
 def _found(verdict: Verdict) -> str:

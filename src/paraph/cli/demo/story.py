@@ -13,7 +13,7 @@ import httpx
 
 from paraph.audit.replay import replay
 from paraph.audit.sources import DirectorySource
-from paraph.cli.demo import attack, outsider
+from paraph.cli.demo import attack, outsider, stranger
 from paraph.cli.demo.attack import Stored
 from paraph.cli.demo.evidence import (
     Attempt,
@@ -21,7 +21,6 @@ from paraph.cli.demo.evidence import (
     Evidence,
     LogEvidence,
     Opened,
-    Recorded,
     Revocation,
     Row,
     all_kept,
@@ -30,10 +29,15 @@ from paraph.cli.demo.evidence import (
 )
 from paraph.cli.demo.films import AUTHOR, Film, Line, conversation, shared_films
 from paraph.cli.demo.intruder import Intruder
-from paraph.cli.demo.people import PASSWORD, Cast, Operator, attempt, partner, people
+from paraph.cli.demo.keys import Keys, Reader
+from paraph.cli.demo.liar import Hands, Post
+from paraph.cli.demo.market import Market
+from paraph.cli.demo.people import PASSWORD, Cast, Operator, PartnerKeys, attempt, partner, people
 from paraph.cli.demo.process import SERVE, ServerProcess, free_port
+from paraph.cli.demo.records import Records, recorded
 from paraph.cli.demo.screen import Screen
 from paraph.cli.demo.witnesses import Witnesses
+from paraph.protocol.agreement import Agreement
 from paraph.sdk import GrantState, GrantTerms, Partner, Person, ReceiptError, SdkError
 from paraph.tlog.errors import TlogError
 
@@ -47,7 +51,7 @@ class Story:
     """One performance, in a folder of its own.
 
     `films` gives what is talked about, `new_database` the setting `database` for each platform; the control can be
-    left out.
+    left out. `check_command` runs the `paraph` command of whoever is handed evidence.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Story:
         films: Callable[[], list[Film]] = shared_films,
         control: bool = True,
         new_database: Callable[[], str] = lambda: "sqlite",
+        check_command: tuple[str, ...] = stranger.CHECK,
     ) -> None:
         self._folder = folder
         self._screen = screen
@@ -66,6 +71,7 @@ class Story:
         self._find_films = films
         self._with_control = control
         self._new_database = new_database
+        self._check = check_command
         self._films: list[Film] = []
         self._told = 0
         self._served: set[str] = set()
@@ -112,6 +118,10 @@ class Story:
         self._told += exchanges
         return lines
 
+    def _says(self) -> Line:
+        """The author's next remark, which nobody answers."""
+        return self._lines(1)[0]
+
     # The old kind
 
     async def _control(self) -> Control:
@@ -139,27 +149,35 @@ class Story:
     async def _main(self, server: ServerProcess, operator: Operator, evidence: Evidence, stack: AsyncExitStack) -> None:
         cast = await people(server.url, self._folder / "keys")
         stack.push_async_callback(cast.close)
-        marquee, tempo = await self._partners(server.url, operator, evidence.agreements, stack)
+        market = await self._partners(server.url, operator, evidence.agreements, stack)
+        marquee, tempo = market.marquee, market.tempo
         films, music, private = [await cast.room(name) for name in ("films", "music", "between us")]
         await cast.author.enrol()
+        await cast.correspondent.enrol()
         before = self._lines(1)
         for line in before:
             await cast.say(films, line)
-        grant = await self._grants(cast, films, music)
-        stranger = await self._forgeries(server.url, cast, grant, evidence.forgeries, stack)
+        grants = await self._grants(cast, films, music)
+        intruders = await self._forgeries(server.url, cast, grants[0], evidence.forgeries, stack)
         await self._talk(cast, films, music, private)
         for name, reader, room_id, earlier in ((MARQUEE, marquee, films, before), (TEMPO, tempo, music, [])):
             evidence.rows.append(await self._row(name, reader, cast, server.stored, room_id, earlier))
-        evidence.stranger = await self._stranger(stranger, cast, server.stored)
+        evidence.stranger = await self._stranger(intruders[0].device, cast, server.stored)
         self._screen.table(evidence.rows, evidence.stranger)
         evidence.forgeries += await self._beyond(marquee, tempo, films, private)
-        evidence.revocation = await self._revoke(cast, marquee, server.stored, films, grant)
-        evidence.recorded = await self._recorded(cast.author, (marquee, tempo))
-        self._screen.recorded(evidence.recorded)
+        readers = [
+            Reader(name, device, grant, await _agreement(cast.author, device.slug))
+            for name, device, grant in zip(("Marquee", "Tempo"), (marquee, tempo), grants, strict=True)
+        ]
+        act = Keys(
+            cast, server.stored, films, music, readers[0], readers[1], market.post, self._says, self._screen.cheat
+        )
+        await self._lie_about_keys(act, intruders, market, evidence, stack)
+        await self._lie_about_records(cast, market, films, evidence)
+        evidence.revocation = await self._revoke(cast, marquee, server.stored, films, grants[0])
+        await self._record(cast, (marquee, tempo), evidence)
 
-    async def _partners(
-        self, url: str, operator: Operator, attempts: list[Attempt], stack: AsyncExitStack
-    ) -> tuple[Partner, Partner]:
+    async def _partners(self, url: str, operator: Operator, attempts: list[Attempt], stack: AsyncExitStack) -> Market:
         """Register partners; whoever has no agreement signed by both sides gets nowhere."""
         self._screen.act("agreements", "no partner without a public agreement signed by both sides")
         folder = self._folder / "keys"
@@ -176,18 +194,22 @@ class Story:
             _refused("reading all the same", await attempt(applicant.rooms())),
         ]
         self._screen.attempts(attempts)
+        post, keys = Post(), PartnerKeys.generate()
+        hands = {"marquee": Hands(url), "tempo": Hands(url, post.hands_over)}
         partners = []
         for slug, name in PARTNERS.items():
-            made = await partner(url, slug, name, operator, folder)
+            stack.push_async_callback(hands[slug].close)
+            way, own = hands[slug].transport(), keys if slug == "marquee" else None
+            made = await partner(url, slug, name, operator, folder, keys=own, transport=way)
             stack.push_async_callback(made.close)
             operator.publish(made.sign_document(operator.sign(operator.draft(slug, purposes=[PURPOSE]))))
             await made.publish_device()
             partners.append(made)
-        return partners[0], partners[1]
+        return Market(partners[0], partners[1], hands["marquee"], keys, post, url, operator.platform["server_name"])
 
-    async def _grants(self, cast: Cast, films: str, music: str) -> GrantState:
+    async def _grants(self, cast: Cast, films: str, music: str) -> list[GrantState]:
         """The author lets each partner read her own words in one room; her device checks the log first."""
-        self._screen.act("grants", "the author's device verifies agreement and partner device in the log, then signs")
+        self._screen.act("grants", "her device proves agreement and partner device first, then signs")
         until = int(time.time() * 1000) + 30 * DAY
         texts: list[str] = []
 
@@ -203,36 +225,35 @@ class Story:
         seen = cast.correspondent.rooms.get(films)
         shown = [] if seen is None else [entry["partner"] for entry in seen.partners.get(cast.author.user_id, [])]
         self._screen.grants(states, texts[0], shown)
-        return states[0]
+        return states
 
     async def _forgeries(
         self, url: str, cast: Cast, grant: GrantState, attempts: list[Attempt], stack: AsyncExitStack
-    ) -> Person:
+    ) -> tuple[Intruder, Intruder]:
         """A stranger's device in her name, which stays; and her own new phone, before and after it enrols."""
-        self._screen.act("cheating", "someone with her password, even her log key, tries to grant in her name")
+        self._screen.act("impostors", "someone with her password and log key grants in her name")
         secrets = cast.author.export_secrets()
-        info = next(info for info in await cast.author.partners() if info.slug == "marquee")
-        agreement = info.in_force(int(time.time() * 1000))
-        if agreement is None or secrets.log_key is None:
-            raise RuntimeError("the author granted something, so both exist")
-        stranger = await Intruder.enter(url, "mira", PASSWORD, secrets.log_key, None)
-        stack.push_async_callback(stranger.close)
+        agreement = await _agreement(cast.author, "marquee")
+        if secrets.log_key is None:
+            raise RuntimeError("the author enrolled, so it exists")
+        outer = await Intruder.enter(url, "mira", PASSWORD, secrets.log_key, None)
+        stack.push_async_callback(outer.close)
         phone = await Intruder.enter(url, "mira", PASSWORD, secrets.log_key, secrets)
         cast.phone = phone.device
         forged, own = grant.document, cast.author.device_id
         attempts += [
-            await stranger.forge("a grant with a forged signature", forged, agreement, device_id=own),
-            await stranger.enrol(grant.grant.master_key),
-            await stranger.forge("a grant by a device that her master key does not vouch for", forged, agreement),
+            await outer.forge("a grant with a forged signature", forged, agreement, device_id=own),
+            await outer.enrol(grant.grant.master_key),
+            await outer.forge("a grant by a device that her master key does not vouch for", forged, agreement),
             await phone.forge("a grant by a device of hers that never enrolled", forged, agreement),
         ]
         self._screen.attempts(attempts)
         await cast.phone.enrol()
         await cast.phone.sync()
-        return stranger.device
+        return outer, phone
 
     async def _talk(self, cast: Cast, films: str, music: str, private: str) -> None:
-        self._screen.act("conversation", "two people, end to end encrypted, about films that two real viewers rated")
+        self._screen.act("conversation", "end to end encrypted, about films that two real viewers rated")
         for room_id, exchanges, name in ((films, 6, "films"), (music, 2, "music"), (private, 2, "between us")):
             lines = self._lines(exchanges)
             for line in lines:
@@ -252,7 +273,7 @@ class Story:
             served = await self._read_all(reader)
         except ReceiptError as error:
             unreceipted = str(error)
-        opened = await asyncio.to_thread(_open_database, reader, cast, stored)
+        opened = await asyncio.to_thread(attack.opened_by, reader, stored, cast.texts)
         granted, other, correspondent = Counter[bool](), Counter[bool](), Counter[bool]()
         for room_id, said in cast.said.items():
             for line in said.values():
@@ -274,9 +295,8 @@ class Story:
     async def _stranger(self, device: Person, cast: Cast, stored: Stored) -> Opened:
         """What the device opens that a stranger listed under the author's name, with the whole database."""
         await device.sync()
-        opened = await asyncio.to_thread(_open_database, device, cast, stored)
-        texts = [line.text for said in cast.said.values() for line in said.values()]
-        return Opened(sum(text in opened for text in texts), len(texts))
+        opened = await asyncio.to_thread(attack.opened_by, device, stored, cast.texts)
+        return Opened(sum(text in opened for text in cast.texts), len(cast.texts))
 
     async def _beyond(self, marquee: Partner, tempo: Partner, films: str, private: str) -> list[Attempt]:
         attempts = [
@@ -292,8 +312,21 @@ class Story:
         self._screen.attempts(attempts)
         return attempts
 
+    async def _lie_about_keys(
+        self, act: Keys, intruders: tuple[Intruder, Intruder], market: Market, evidence: Evidence, stack: AsyncExitStack
+    ) -> None:
+        self._screen.act("lies for a key", "the operator rewrites her laptop's answers; then she writes")
+        ghost = await market.ghost(stack)
+        evidence.cheats = act.found
+        await act.play(*intruders, ghost)
+
+    async def _lie_about_records(self, cast: Cast, market: Market, films: str, evidence: Evidence) -> None:
+        self._screen.act("lies about reads", "Marquee reads; the operator lies to her and to Marquee")
+        evidence.lies = await Records(cast, market.marquee, market.hands, films, PURPOSE, self._served).play()
+        self._screen.lies(evidence.lies)
+
     async def _revoke(self, cast: Cast, marquee: Partner, stored: Stored, films: str, grant: GrantState) -> Revocation:
-        self._screen.act("revocation", "the author revokes; the API withholds at once, her devices change their keys")
+        self._screen.act("revocation", "she revokes: the API withholds, her devices change their keys")
         await cast.author.revoke(grant.grant.grant_id)
         api = _refused("Marquee reads right after the revocation", await attempt(marquee.messages(films, PURPOSE)))
         lines = [line for line in self._lines(3) if line.speaker == AUTHOR]
@@ -301,30 +334,28 @@ class Story:
             # Her phone goes first: it has not heard of the revocation.
             await cast.say(films, line, by=cast.phone if line is lines[0] else None)
         await attempt(marquee.poll())
-        opened = await asyncio.to_thread(_open_database, marquee, cast, stored)
+        opened = await asyncio.to_thread(attack.opened_by, marquee, stored, cast.texts)
         revocation = Revocation(api, len(lines), sum(line.text in opened for line in lines))
         self._screen.revocation(revocation)
         return revocation
 
-    async def _recorded(self, author: Person, partners: tuple[Partner, ...]) -> Recorded:
-        """The author's own list, every entry proven to be in the log, beside what partners hold and were served."""
-        entries = await author.entries(prove=True)
-        shared = {_session(entry.body) for entry in entries if entry.kind == "key-share"}
-        held = {
-            (reader.device_id, session.session_id)
-            for reader in partners
-            for session in reader.engine.inbound.all()
-            if session.owner == author.user_id
-        }
-        listed = {event_id for entry in entries if entry.kind == "access" for event_id in entry.body["event_ids"]}
-        kinds = dict(Counter(entry.kind for entry in entries))
-        return Recorded(kinds, len(held), len(held - shared), len(self._served), len(self._served - listed))
+    async def _record(self, cast: Cast, partners: tuple[Partner, ...], evidence: Evidence) -> None:
+        """What is recorded; and both people's complete histories as files, judged by a stranger."""
+        self._screen.act("the record", "what her device finds recorded, each entry proven in the log")
+        evidence.recorded = await recorded(cast.author, partners, self._served)
+        self._screen.recorded(evidence.recorded)
+        self._screen.act("the stranger", "gets the evidence files and the log's policy, and no network")
+        folder, trust = self._folder / "evidence", await cast.author.trust()
+        histories = [(await person.history()).evidence() for person in (cast.author, cast.correspondent)]
+        files = stranger.written(folder, trust, *histories)
+        evidence.judgement = await asyncio.to_thread(stranger.judged, folder, files, self._check)
+        self._screen.judgement(evidence.judgement)
 
     # The log
 
     async def _log(self, data: Path, platform: dict[str, Any], evidence: Evidence) -> LogEvidence:
         """An outsider verifies the published files; then the same files with one byte changed."""
-        self._screen.act("the log", "verified from its files alone, as an outsider would, with the log's key")
+        self._screen.act("the log", "verified from its files alone, with the log's key")
         vkey, folder = platform["log"]["vkey"], data / "log"
         await outsider.settled(folder)
         report = await asyncio.to_thread(outsider.verify, folder, vkey)
@@ -342,13 +373,10 @@ def _refused(what: str, answer: tuple[int, str]) -> Attempt:
     return Attempt(what, 400 <= status < 500, f"{status} {reason.removeprefix(str(status)).lstrip(': ')}")
 
 
-def _session(key_share: dict[str, Any]) -> tuple[str, str]:
-    session = key_share["session"] or {}
-    return str(key_share["partner_device_id"]), str(session.get("session_id"))
-
-
-def _open_database(reader: Partner | Person, cast: Cast, stored: Stored) -> set[str]:
-    """Texts that can be had from the database: what stands there in clear, and what the reader's keys open."""
-    keys = [str(session["session_key"]) for session in reader.engine.inbound.export()]
-    texts = [line.text for said in cast.said.values() for line in said.values()]
-    return {*attack.open_all(attack.ciphertexts(stored), keys), *attack.plaintexts(stored, texts)}
+async def _agreement(author: Person, slug: str) -> Agreement:
+    """The agreement that the author could grant under now."""
+    info = next(info for info in await author.partners() if info.slug == slug)
+    agreement = info.in_force(int(time.time() * 1000))
+    if agreement is None:
+        raise RuntimeError("the author granted something, so there is one")
+    return agreement
