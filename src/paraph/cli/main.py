@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from paraph import __version__
-from paraph.cli import agreement, backup, demo, log, partner, policy, serve, user, witness
+from paraph.cli import agreement, backup, consent, demo, log, partner, policy, serve, user, witness
 
 app = typer.Typer(
     name="paraph",
@@ -33,6 +33,7 @@ def root(
 app.command()(serve.serve)
 app.command()(backup.backup)
 app.command()(backup.restore)
+app.command()(consent.consent)
 app.command(name="demo")(demo.command)
 app.add_typer(user.app, name="user")
 app.add_typer(partner.app, name="partner")

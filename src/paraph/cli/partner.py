@@ -32,13 +32,20 @@ def register(
     name: Annotated[str, typer.Option(help="The name that people see.")],
     public: Annotated[Path, typer.Option(help="The partner's public.json.")],
     data: Data,
+    redirect_uris: Annotated[
+        list[str] | None,
+        typer.Option("--redirect-uri", help="Where answers to its requests may go; repeatable. None given: no change."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Register a partner by its master key.
+    """Register a partner by its master key; again, to change its name, its OAuth client key or its redirect URIs.
 
     Example: paraph partner register marquee --name Marquee --public ./marquee/public.json --data ./data
     """
-    made = Admin(data).post("/_paraph/v1/admin/partners", {"slug": slug, "name": name} | read_public(public))
+    body = {"slug": slug, "name": name} | read_public(public)
+    if redirect_uris:
+        body["redirect_uris"] = redirect_uris
+    made = Admin(data).post("/_paraph/v1/admin/partners", body)
     if as_json:
         emit_json(made)
     else:

@@ -1,5 +1,6 @@
 """What people's devices and partners run: `Person` talks and grants, `Partner` reads what it was granted."""
 
+from paraph.sdk.authorize import Answered, ConsentRequest
 from paraph.sdk.consent import GrantTerms
 from paraph.sdk.errors import (
     ConsentRefusedError,
@@ -24,6 +25,7 @@ from paraph.sdk.errors import (
 from paraph.sdk.keystore import MemoryStore, SqliteStore, Store
 from paraph.sdk.messaging import SyncUpdate
 from paraph.sdk.partner import GrantedRoom, KeyNews, Page, Partner
+from paraph.sdk.partner_flow import Asking, Granted
 from paraph.sdk.partners import PartnerInfo, Trust
 from paraph.sdk.person import Person, Secrets
 from paraph.sdk.promises import ReceiptNews
@@ -33,11 +35,15 @@ from paraph.sdk.standing import GrantState
 from paraph.sdk.transport import Transport
 
 __all__ = [
+    "Answered",
+    "Asking",
     "ConsentRefusedError",
+    "ConsentRequest",
     "DecryptionError",
     "ForkDetectedError",
     "GrantState",
     "GrantTerms",
+    "Granted",
     "GrantedRoom",
     "HiddenRecordsError",
     "IdentityChangedError",

@@ -218,22 +218,35 @@ class Consent:
 
     async def grant(self, slug: str, terms: GrantTerms, *, agree: Callable[[str], bool] | None) -> GrantState:
         """Make a grant; see `Person.grant`."""
+        return (await self.grant_at(f"{PARAPH}/grants", slug, terms, agree=agree))[0]
+
+    async def grant_at(
+        self,
+        url: str,
+        slug: str,
+        terms: GrantTerms,
+        *,
+        agree: Callable[[str], bool] | None,
+        check: Callable[[Grant], None] = lambda _grant: None,
+    ) -> tuple[GrantState, dict[str, Any]]:
+        """Make a grant by posting it to `url`, unless `check` raises; the grant, and all the platform answered."""
         if not self.enrolled:
             raise NotEnrolledError("this device has to enrol before it can grant anything")
         grants, _, log_view = await self._parts()
         partner = await grants.proven_partner(slug)
         document, text = grants.unsigned(self._terms(terms), partner.info, agreement_for(partner, log_view.time))
+        check(parse(Grant, document))
         if agree is not None and not agree(text):
             raise ConsentRefusedError("the person did not agree")
         signed = self._engine.account.signed(document)
-        answer = await self._transport.json("POST", f"{PARAPH}/grants", {"grant": signed})
+        answer = await self._transport.json("POST", url, {"grant": signed})
         grant = parse(Grant, signed)
         entry = await grants.confirm(answer.get("entry"), since=grant.from_)
         if entry.kind != "grant" or entry.body.get("grant") != signed:
             raise TrustError("the platform recorded another grant than the one signed")
         self.forget_view()
         await self.fresh_view()
-        return GrantState(grant, signed, entry.body["chain"], (), revoked=False, ended=False, live=True)
+        return GrantState(grant, signed, entry.body["chain"], (), revoked=False, ended=False, live=True), answer
 
     def _terms(self, terms: GrantTerms) -> dict[str, Any]:
         return {

@@ -22,6 +22,7 @@ from paraph.sdk.inbox import MAX_SKEW_MS, Asked, Checked, GrantBook
 from paraph.sdk.intake import Intake
 from paraph.sdk.keystore import MemoryStore, Records, Store
 from paraph.sdk.partner_auth import PartnerAuth
+from paraph.sdk.partner_flow import Asking, Granted, PartnerFlow
 from paraph.sdk.partners import Trust
 from paraph.sdk.person import system_time
 from paraph.sdk.platform_log import PlatformLog
@@ -111,6 +112,7 @@ class Partner:
         self._master = SigningKey.from_seed(unb64(record.master_seed, 32))
         self._client = OKPKey.import_key(dict(record.client_jwk))
         self.auth = PartnerAuth(transport, records, record.slug, record.issuer, self._client, now)
+        self._flow = PartnerFlow(self.auth, record.slug)
         self.engine = DeviceEngine(records, os.urandom)
         self._book = GrantBook(records, self.engine, record.slug)
         self._intake = Intake(self.engine, self._book)
@@ -270,6 +272,16 @@ class Partner:
         late = tuple(opened_message(o, o.room_id) for o in received.late if o.sender_verified)
         await self._prove_quietly()
         return KeyNews(known, late + released, refused)
+
+    # Asking
+
+    async def ask(self, details: Mapping[str, Any], redirect_uri: str) -> Asking:
+        """Ask a person for something: send her browser to the `url` of what this returns; see `PartnerFlow.ask`."""
+        return await self._flow.ask(details, redirect_uri)
+
+    async def redeem(self, asking: Asking, address: str) -> Granted:
+        """What she granted, for the address at which her browser came back; see `PartnerFlow.redeem`."""
+        return await self._flow.redeem(asking, address)
 
     # Reading
 

@@ -23,6 +23,7 @@ TOKEN_SLACK_MS = 30_000
 ALGORITHM = "Ed25519"
 NONCE = "DPoP-Nonce"
 OURS = ("/inbox/", "/oauth/")
+BY_TOKEN = ("/inbox/", "/oauth/grants/")  # elsewhere under /oauth a partner authenticates by an assertion
 
 
 class PartnerAuth:
@@ -40,7 +41,7 @@ class PartnerAuth:
         """`issuer` is the platform's public URL, which assertions and proofs name; `now()` is in milliseconds."""
         self._transport = transport
         self._slug = slug
-        self._issuer = issuer.rstrip("/")
+        self.issuer = issuer.rstrip("/")
         self._client = client
         self._now = now
         self._key = _proof_key(records)
@@ -98,7 +99,7 @@ class PartnerAuth:
         if self._token is not None and self._now() < self._until - TOKEN_SLACK_MS:
             return
         self.forget()
-        answer = await self._with_nonce(lambda: self.form("/oauth/token", {"grant_type": "client_credentials"}))
+        answer = await self.form("/oauth/token", {"grant_type": "client_credentials"})
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not isinstance(seconds, int):
             raise TransportError("the token endpoint answered without a token")
@@ -107,10 +108,14 @@ class PartnerAuth:
         self._token, self._until = token, self._now() + 1000 * seconds
 
     async def form(self, url: str, parameters: Mapping[str, str]) -> dict[str, Any]:
-        """POST a form to an OAuth endpoint, with a new assertion."""
-        made = client_assertion(self._slug, self._issuer, self._client, self._now() // 1000)
-        assertion = {"client_assertion_type": JWT_BEARER, "client_assertion": made}
-        return await self._transport.json("POST", url, form={**parameters, **assertion})
+        """POST a form to an OAuth endpoint, with a new assertion and proof."""
+
+        async def attempt() -> dict[str, Any]:
+            made = client_assertion(self._slug, self.issuer, self._client, self._now() // 1000)
+            assertion = {"client_assertion_type": JWT_BEARER, "client_assertion": made}
+            return await self._transport.json("POST", url, form={**parameters, **assertion})
+
+        return await self._with_nonce(attempt)
 
     def prove(self, method: str, path: str) -> dict[str, str]:
         """The headers of a request to the partners' APIs: a proof and, once there is one, the token."""
@@ -119,13 +124,13 @@ class PartnerAuth:
         claims: dict[str, Any] = {
             "jti": randomness.token_urlsafe(16),
             "htm": method,
-            "htu": self._issuer + path,
+            "htu": self.issuer + path,
             "iat": self._now() // 1000,
         }
         if self._nonce is not None:
             claims["nonce"] = self._nonce
         headers = {}
-        if self._token is not None:
+        if self._token is not None and path.startswith(BY_TOKEN):
             claims["ath"] = b64url(hashlib.sha256(self._token.encode()).digest())
             headers["authorization"] = f"DPoP {self._token}"
         header = {"alg": ALGORITHM, "typ": "dpop+jwt", "jwk": self._public}

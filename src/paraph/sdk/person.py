@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from paraph.sdk.authorize import Answered, Authorize, ConsentRequest
 from paraph.sdk.consent import ENROLLED, Consent, GrantTerms
 from paraph.sdk.driver import Driver
 from paraph.sdk.engine import DeviceEngine
@@ -72,6 +73,7 @@ class Person(Messenger):
         driver = Driver(transport, records, engine, now)
         consent = Consent(transport, records, engine, driver, trust, now)
         super().__init__(transport, records, engine, driver, consent, now)
+        self._authorize = Authorize(transport, consent, now)
 
     def __repr__(self) -> str:
         return f"Person({self.user_id}, {self.device_id})"
@@ -235,6 +237,30 @@ class Person(Messenger):
         LogError, ProtocolError (terms beyond the agreement), ConsentRefusedError.
         """
         return await self._consent.grant(partner, terms, agree=agree)
+
+    async def consents(self, link: str) -> ConsentRequest:
+        """What a partner asks for: the address it sent this person to. From now on she alone can answer it.
+
+        Raises SdkError for an address that is none of this platform's, MatrixError for a request that has run out.
+        """
+        return await self._authorize.look(link)
+
+    async def answer(
+        self, request: ConsentRequest, terms: GrantTerms | None = None, *, agree: Callable[[str], bool] | None = None
+    ) -> Answered:
+        """Grant what is asked for or, with `terms`, less; the redirect is for this person's own browser.
+
+        Raises as `grant`, and ProtocolError for terms beyond the request.
+        """
+        return await self._authorize.answer(request, terms, agree=agree)
+
+    async def collect(self, request: ConsentRequest) -> str:
+        """The redirect of a request that was answered, should the answer have been lost on its way. Raises SdkError."""
+        return await self._authorize.collect(request)
+
+    async def decline(self, request: ConsentRequest) -> str:
+        """Decline; returns the address at which the partner learns it."""
+        return await self._authorize.decline(request)
 
     async def revoke(self, grant_id: str, reason: str | None = None) -> LedgerEntry:
         """End a grant for good. The next message is sent with a new key."""

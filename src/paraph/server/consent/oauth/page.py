@@ -58,7 +58,7 @@ class Pages:
             end=_day(details.until),
             back=None if details.history is None else _day(details.history),
             version=version,
-            command=f"paraph consent {shlex.quote(link)}",
+            command=f"paraph consent {shlex.quote(link)} --store your.store",
             deadline=datetime.fromtimestamp(expires / 1000, UTC).strftime("%H:%M UTC"),
         )
 
