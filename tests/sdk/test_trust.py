@@ -64,7 +64,9 @@ async def test_another_policy_is_taken_only_after_its_quorum(platform: Platform)
     assert (await pinned(platform, records, later).trust()).policy == POLICY
 
 
-@pytest.mark.parametrize("policy", ["nonsense", OTHER.replace("quorum o", "quorum none"), ""])
+@pytest.mark.parametrize(
+    "policy", ["nonsense", OTHER.replace("quorum o", "quorum none"), ""], ids=["no policy", "quorum none", "empty"]
+)
 async def test_policy_that_is_none_is_not_pinned(platform: Platform, policy: str) -> None:
     """A text that cannot be judged by is refused before it is kept."""
     records = Records(MemoryStore())
