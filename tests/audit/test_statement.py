@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from paraph.audit.errors import BadStatement, BadTreeProof, LogError, MalformedEvidence, StaleTree, Unwitnessed
-from paraph.audit.statement import KeyStatement, TreeProof
+from paraph.audit.statement import KeyStatement, TreeProof, bytes_of, hex_of, list_of, number_of, text_of
 from paraph.protocol.entry import epoch_leaf, private_leaf
 from paraph.protocol.map_key import private_map_key
 from paraph.tlog import proof
@@ -192,3 +192,34 @@ def test_signatures_that_the_policy_cannot_judge(log: WitnessedLog) -> None:
             broken.refuse_strangers(POLICY)
         with pytest.raises(BadTreeProof):
             broken.without_strangers(POLICY)
+
+
+def test_an_epoch_leaf_cannot_begin_behind_itself(log: WitnessedLog) -> None:
+    """The tree before it, which it names, is smaller than its own: signed and cosigned, it is refused all the same."""
+    wrong = WitnessedLog()
+    wrong.leaves = [*log.leaves[:-1], epoch_leaf(1, len(log.leaves), None, TIME)]
+    wrong.epochs = log.epochs
+    with pytest.raises(BadTreeProof, match="prev_size"):
+        wrong.tree_proof().verify(POLICY, NOW)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: list_of([1, 2, 3], 2, "a list"),
+        lambda: text_of("abc", 2, "a text"),
+        lambda: number_of(3, 2, "a number"),
+        lambda: number_of(-1, 2, "a number"),
+        lambda: number_of(True, 2, "a number"),
+        lambda: number_of(1.0, 2, "a number"),
+        lambda: hex_of("ab" * 31, "a key"),
+        lambda: hex_of("", "a key"),
+        lambda: hex_of("ab" * 33, "a key"),
+        lambda: bytes_of("AAAA", "some bytes", limit=2),
+    ],
+)
+def test_members_have_bounds(read: Callable[[], object]) -> None:
+    """One item, character or byte too many, a number outside, or another type."""
+    with pytest.raises(MalformedEvidence):
+        read()
+    assert (list_of([1], 1, ""), text_of("a", 1, ""), number_of(2, 2, "")) == ([1], "a", 2)

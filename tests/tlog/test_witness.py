@@ -269,3 +269,10 @@ def test_a_request_has_a_longest_form() -> None:
     assert witness.parse(longest.encode()) == longest
     with pytest.raises(MalformedRequest, match="at most 65536 bytes"):
         witness.parse(longest.encode() + b"x")
+
+
+@pytest.mark.parametrize("size", [-1, 2**63])
+def test_what_no_witness_would_read_is_not_written(size: int) -> None:
+    """A size below nothing, or above what is read."""
+    with pytest.raises(MalformedRequest):
+        AddCheckpoint(size, (), b"").encode()
