@@ -12,6 +12,7 @@ from paraph.cli.demo.films import Film
 from paraph.cli.demo.process import SERVE
 from paraph.cli.demo.screen import Screen
 from paraph.cli.demo.story import Story
+from paraph.cli.demo.stranger import CHECK
 
 LAUNCHER = Path(__file__).parent / "sabotage" / "serve.py"
 # Reading the real ratings takes longer than the story; the texts need to be different, no more.
@@ -45,10 +46,15 @@ class Played:
         return {attempt["what"] for attempt in self.evidence(promise)[name] if not attempt["refused"]}
 
 
-def play(folder: Path, sabotage: str | None = None) -> Played:
-    """Play the story once, without its control; `sabotage` names what the platform fails to enforce."""
+def play(folder: Path, sabotage: str | None = None, check_command: tuple[str, ...] = CHECK) -> Played:
+    """Play the story once, without its control; `sabotage` names what the platform fails to enforce.
+
+    `check_command` is what the stranger runs.
+    """
     command = SERVE if sabotage is None else (sys.executable, str(LAUNCHER), sabotage, "serve")
     screen = Screen(quiet=True)
-    story = Story(folder, screen, server_command=command, films=lambda: FILMS, control=False)
+    story = Story(
+        folder, screen, server_command=command, films=lambda: FILMS, control=False, check_command=check_command
+    )
     kept = asyncio.run(story.play())
     return Played(kept, screen.document)

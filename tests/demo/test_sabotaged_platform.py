@@ -116,8 +116,18 @@ def test_a_read_that_nobody_recorded_is_found(tmp_path: Path) -> None:
     played = play(tmp_path, "unrecorded_reads")
     assert not played.kept
     assert played.broken == {"P3"}
-    evidence = played.evidence("P3")
-    assert evidence["opened"] == evidence["tried"] > 0
+    recorded = played.document["recorded"]
+    assert played.evidence("P3")["unrecorded"] == recorded["unrecorded_reads"] == recorded["reads"] > 0
+
+
+def test_a_read_that_is_on_nobodys_list_is_found(tmp_path: Path) -> None:
+    """The log has it, so her own device and the stranger both count what is missing."""
+    played = play(tmp_path, "withheld_read")
+    assert not played.kept
+    assert played.broken == {"P3"}
+    author = played.evidence("P3")["judgement"]["author"]
+    assert author["outcome"] == "INCOMPLETE"
+    assert "1 of 5 missing" in author["summary"]
 
 
 def test_an_answer_without_entries_is_found(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def every_purpose() -> None:
 def revoked_is_live() -> None:
     """A revocation is recorded, shown to the person, and forgotten when a partner reads."""
 
-    def between(self: Any, tx: Any, person: str, slug: str) -> Any:
+    def between(self: Any, tx: Any, person: str, slug: str, _only: Any = None) -> Any:
         held = [grant for grant in grant_store.grants_of(tx, person) if grant.grant.partner == slug]
         return self._live(tx, slug, [dataclasses.replace(grant, revocation=None) for grant in held])
 
@@ -143,6 +143,17 @@ def unrecorded_reads() -> None:
     patch(Ledger, "record_private", record)
 
 
+def withheld_read() -> None:
+    """The first read of every person is in the log, and on nobody's list."""
+    entries_of = Ledger.entries
+
+    def listed(self: Any, tx: Any, person: str, from_seq: int, limit: int) -> list[Recorded]:
+        reads = [shown for shown in entries_of(self, tx, person, 0, 1000) if shown.entry["kind"] == "access"]
+        return [shown for shown in entries_of(self, tx, person, from_seq, limit) if shown not in reads[:1]]
+
+    patch(Ledger, "entries", listed)
+
+
 def no_receipts() -> None:
     """A read is answered without its access entries."""
     answered: Any = vars(reading.Page)["answered"]
@@ -170,6 +181,7 @@ SABOTAGES: dict[str, Callable[[], None]] = {
         token_without_agreement,
         unlogged_agreement,
         unrecorded_reads,
+        withheld_read,
         no_receipts,
         clear_text,
     )

@@ -327,11 +327,12 @@ class Story:
 
     async def _revoke(self, cast: Cast, marquee: Partner, stored: Stored, films: str, grant: GrantState) -> Revocation:
         self._screen.act("revocation", "she revokes: the API withholds, her devices change their keys")
+        # Her phone looks at her grants now, and will not hear of the revocation before it sends again.
+        await cast.say(films, self._says(), by=cast.phone)
         await cast.author.revoke(grant.grant.grant_id)
         api = _refused("Marquee reads right after the revocation", await attempt(marquee.messages(films, PURPOSE)))
         lines = [line for line in self._lines(3) if line.speaker == AUTHOR]
         for line in lines:
-            # Her phone goes first: it has not heard of the revocation.
             await cast.say(films, line, by=cast.phone if line is lines[0] else None)
         await attempt(marquee.poll())
         opened = await asyncio.to_thread(attack.opened_by, marquee, stored, cast.texts)
