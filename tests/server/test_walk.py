@@ -54,7 +54,7 @@ BODIES: dict[str, Any] = {
     "POST /_paraph/v1/grants/{grant_id}/amendments": {"amendment": {}},
     "PUT /_paraph/v1/grants/{grant_id}/key-shares/{txn_id}": {"shares": []},
 }
-BELONGINGS = ("{user_id}", "{room_id}", "{device_id}", "{grant_id}", "{filter_id}", "{event_id}")
+BELONGINGS = ("{user_id}", "{room_id}", "{device_id}", "{grant_id}", "{filter_id}", "{event_id}", "{draft_id}")
 
 
 @dataclass
@@ -161,6 +161,7 @@ async def world(tmp_path: Path, dialect: str) -> AsyncIterator[World]:
             "device_id": whoami.json()["device_id"],
             "filter_id": made.json()["filter_id"],
             "grant_id": granted.grant.grant_id,
+            "draft_id": "dr_" + "A" * 22,
             "consent_id": "walk",
             "type": "m.room.encrypted",
             "event_type": "m.room.encrypted",

@@ -237,6 +237,11 @@ def _check_body(opened: OpenedEntry) -> None:
     elif opened.kind == "key-share":
         session = body["session"]
         fits = _is_text(body["device_id"], body["partner_device_id"]) and (session is None or _is_session(session))
+    elif opened.kind == "draft":
+        fits = _is_text(body["draft_id"], body["status"]) and _is_text_or_none(body["room_id"], body["event_id"])
+    elif opened.kind == "delete":
+        fits = _is_text(*(body[name] for name in ("purpose", "verb", "room_id", "event_id", "redaction_id")))
+        fits = fits and _is_text_or_none(body["reason"])
     else:
         return
     if not fits:
@@ -251,3 +256,7 @@ def _is_session(session: object) -> bool:
 
 def _is_text(*values: object) -> bool:
     return all(isinstance(value, str) for value in values)
+
+
+def _is_text_or_none(*values: object) -> bool:
+    return all(value is None or isinstance(value, str) for value in values)

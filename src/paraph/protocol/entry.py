@@ -42,10 +42,12 @@ BODY_MEMBERS = {
     "revoke": frozenset({"revocation"}),
     "key-share": frozenset({"grant_id", "device_id", "partner_device_id", "session"}),
     "access": frozenset({"grant_id", "purpose", "room_id", "event_ids"}),
+    "draft": frozenset({"grant_id", "draft_id", "status", "room_id", "event_id"}),
+    "delete": frozenset({"grant_id", "purpose", "verb", "room_id", "event_id", "redaction_id", "reason"}),
 }
 """Members of an entry's body, for the kinds whose body is laid down."""
 
-PRIVATE_KINDS = frozenset(BODY_MEMBERS) | ACCESS_KINDS | {"export", "erase"}
+PRIVATE_KINDS = frozenset(BODY_MEMBERS) | {"export", "erase"}
 OPENING_LENGTH = 32
 LABEL_LENGTH = 32
 MAX_WEEK = 2**16 - 2

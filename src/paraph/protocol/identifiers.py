@@ -21,6 +21,7 @@ DEVICE_ID_PATTERN = r"[!-~]{1,255}"
 SLUG_PATTERN = r"(?!platform\Z)[a-z][a-z0-9-]{1,30}[a-z0-9]"
 GRANT_ID_PATTERN = r"gr_[A-Za-z0-9_-]{21}[AQgw]"
 """16 bytes fill 22 characters with four bits to spare: only A, Q, g and w end with them at zero."""
+DRAFT_ID_PATTERN = r"dr_[A-Za-z0-9_-]{21}[AQgw]"
 
 _server_name = re.compile(SERVER_NAME_PATTERN)
 _user_id = re.compile(USER_ID_PATTERN)
@@ -29,6 +30,7 @@ _event_id = re.compile(EVENT_ID_PATTERN)
 _device_id = re.compile(DEVICE_ID_PATTERN)
 _slug = re.compile(SLUG_PATTERN)
 _grant_id = re.compile(GRANT_ID_PATTERN)
+_draft_id = re.compile(DRAFT_ID_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,11 @@ def check_slug(text: str) -> str:
 def check_grant_id(text: str) -> str:
     """The grant id itself if it is `gr_` and base64url of 16 bytes; raises IdentifierError."""
     return _match(_grant_id, text, "a grant id: gr_ and 22 characters of base64url")
+
+
+def check_draft_id(text: str) -> str:
+    """The draft id itself if it is `dr_` and base64url of 16 bytes; raises IdentifierError."""
+    return _match(_draft_id, text, "a draft id: dr_ and 22 characters of base64url")
 
 
 def partner_user_id(slug: str, server_name: str) -> str:

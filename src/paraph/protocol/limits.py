@@ -63,6 +63,18 @@ MAX_ACCESS_EVENTS = 1_000
 MAX_AMENDMENTS = 1_000
 """Amendments of one grant."""
 
+MAX_DRAFT_DAYS = 30
+"""Longest time from a draft's `created` to its `expires`."""
+
+MAX_DRAFT_RECIPIENTS = 32
+"""Devices of the author that one draft is sealed for."""
+
+MAX_DRAFT_BODY = 16_000
+"""Characters of the message that a draft proposes."""
+
+MAX_DRAFT_CIPHERTEXT = 60_000
+"""Characters of one Olm message in a draft; all of them together are bounded by `MAX_DOCUMENT_BYTES`."""
+
 MAX_LEAF_BYTES = 65_535
 """Bytes of one log leaf: an entry bundle gives its length in two bytes (C2SP tlog-tiles, "Log Entries")."""
 

@@ -27,6 +27,9 @@ from paraph.server.http.asgi import Application
 from paraph.server.http.endpoint import OperatorPrincipal, Principal
 from paraph.server.http.limits import Limiter
 from paraph.server.inbox import http as inbox_http
+from paraph.server.inbox import writing_http
+from paraph.server.inbox.deletes import Deletes
+from paraph.server.inbox.drafts import Drafts
 from paraph.server.inbox.keys import PartnerQueues
 from paraph.server.inbox.reading import Reading
 from paraph.server.inbox.source import MessengerSource
@@ -52,7 +55,7 @@ REFUSALS = (StorageError, LedgerError, OSError)
 
 START_WITHIN = 30.0
 """Seconds that another process may take to open what it shares with this one."""
-ROOMS = tuple(f"paraph.server.{room}" for room in ("accounts", "ledger", "devices", "messenger", "consent"))
+ROOMS = tuple(f"paraph.server.{room}" for room in ("accounts", "ledger", "devices", "messenger", "consent", "inbox"))
 
 
 def system_time() -> int:
@@ -109,7 +112,12 @@ class Server:
         source = MessengerSource(self.messenger)
         self.reading = Reading(self.database, self.ledger, self.consent, source)
         self.queues = PartnerQueues(self.database, self.devices, self.consent, self.messenger.core.notifier)
-        hooks.before_send = gate.before_send
+        self.drafts = Drafts(
+            self.database, self.ledger, self.devices, self.consent, self.messenger.is_closed, clock=system_time
+        )
+        self.deletes = Deletes(self.database, self.ledger, self.consent, self.messenger)
+        self.consent.grants.on_revoked.append(self.drafts.on_revoked)
+        hooks.before_send, hooks.on_via = gate.before_send, self.drafts.on_sent
         hooks.on_membership += [self._note_device_lists, self.consent.notices.on_membership]
         hooks.on_closed.append(self.consent.notices.on_closed)
         self.explorer = Explorer(
@@ -146,6 +154,7 @@ class Server:
             *ledger_http.endpoints(self.ledger, self.database),
             *consent_http.endpoints(self.consent, self.ledger, self.database, self._policy),
             *inbox_http.endpoints(self.reading, self.queues, self.consent, self.database),
+            *writing_http.endpoints(self.drafts, self.deletes),
             *web_http.endpoints(self.explorer, self._renderer),
             *metrics_http.endpoints(self._metrics),
         ]
@@ -171,10 +180,12 @@ class Server:
                 "api": api_hash(self.application.endpoints),
             }
         )
+        await self.drafts.start()
 
     async def stop(self) -> None:
         """Wake every long poll, finish the log's batch, commit what is queued."""
         self.messenger.stop()
+        await self.drafts.stop()
         await self.ledger.stop()
         await self.accounts.close()
         await self.database.close()

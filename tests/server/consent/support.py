@@ -33,10 +33,13 @@ from paraph.server.http import Access, PersonPrincipal
 from paraph.server.http.asgi import Application
 from paraph.server.http.endpoint import OperatorPrincipal
 from paraph.server.http.limits import Limiter
+from paraph.server.inbox.deletes import Deletes
+from paraph.server.inbox.drafts import Drafts
 from paraph.server.inbox.http import endpoints as inbox_endpoints
 from paraph.server.inbox.keys import PartnerQueues
 from paraph.server.inbox.reading import Reading
 from paraph.server.inbox.source import MessengerSource
+from paraph.server.inbox.writing_http import endpoints as writing_endpoints
 from paraph.server.ledger.http import endpoints as ledger_endpoints
 from paraph.server.ledger.service import Ledger
 from paraph.server.messenger.core import Hooks
@@ -51,7 +54,7 @@ SERVER = "example.org"
 ISSUER = "http://example.org"
 DAY = 86_400_000
 NOW = 1_760_000_000_000
-ROOMS = ["accounts", "ledger", "devices", "messenger", "consent"]
+ROOMS = ["accounts", "ledger", "devices", "messenger", "consent", "inbox"]
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _serial = itertools.count(1)
 
@@ -239,7 +242,11 @@ class World:
         self.messenger = Messenger(database, lambda *_: True, self.devices, hooks, self.clock, server_name=SERVER)
         site = Site(SERVER, ISSUER, data)
         self.consent = Consent(database, self.ledger, self.devices, self.messenger, self.gate, site, clock=self.clock)
-        hooks.before_send = self.gate.before_send
+        self.drafts = Drafts(
+            database, self.ledger, self.devices, self.consent, self.messenger.is_closed, clock=self.clock
+        )
+        self.consent.grants.on_revoked.append(self.drafts.on_revoked)
+        hooks.before_send, hooks.on_via = self.gate.before_send, self.drafts.on_sent
         hooks.on_membership.append(self.consent.notices.on_membership)
         hooks.on_closed.append(self.consent.notices.on_closed)
         self.parties: dict[str, PartnerParty] = {}
@@ -256,6 +263,7 @@ class World:
         table = [
             *ledger_endpoints(self.ledger, self.database),
             *consent_endpoints(self.consent, self.ledger, self.database, None),
+            *writing_endpoints(self.drafts, Deletes(self.database, self.ledger, self.consent, self.messenger)),
             *inbox_endpoints(reading, queues, self.consent, self.database),
         ]
         authenticators = {

@@ -52,6 +52,11 @@ class LiveGrants:
             return [] if held is None or held.grant.partner != slug else self._live(tx, slug, [held])
         return self._live(tx, slug, grant_store.open_grants_to(tx, slug, self._clock()))
 
+    def get(self, tx: Transaction, grant_id: str) -> LiveGrant | None:
+        """One grant, if it gives something now."""
+        held = grant_store.grant(tx, grant_id)
+        return None if held is None else next(iter(self._live(tx, held.grant.partner, [held])), None)
+
     def _live(self, tx: Transaction, slug: str, grants: list[HeldGrant]) -> list[LiveGrant]:
         if not grants:
             return []

@@ -206,6 +206,10 @@ class Devices:
         """Keep one-time keys of a partner's device, checked against its signing key. Raises as `upload`."""
         return self._one_time.upload(tx, user_id, device_id, ed25519, one_time_keys, fallback_keys)
 
+    def claim_key(self, tx: Transaction, user_id: str, device_id: str, algorithm: str) -> dict[str, msgspec.Raw] | None:
+        """One key of a device as `{"<algorithm>:<id>": key}`, within another room's write; None if there is none."""
+        return self._one_time.claim(tx, user_id, device_id, algorithm)
+
     def device_keys_of(self, tx: Transaction, user_id: str) -> dict[str, Document]:
         """Device id -> `device_keys` of a person, with all her own signatures and no `unsigned`."""
         return directory.device_keys_of(tx, user_id)

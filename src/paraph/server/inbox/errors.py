@@ -25,6 +25,47 @@ def no_such_device(device_id: str) -> Problem:
     return Problem(404, "no-such-device", f"you have no live device {device_id[:80]!r}")
 
 
+def verb_not_granted(verb: str) -> Problem:
+    """A grant is live, and this is not among what it allows."""
+    return Problem(403, "verb-not-granted", f"the grant does not allow {verb}")
+
+
+def no_such_draft(draft_id: str) -> Problem:
+    """Not a draft that this partner left, or one of long ago."""
+    return Problem(404, "no-such-draft", f"you left no draft {draft_id[:80]!r}")
+
+
+def too_many_drafts(most: int) -> Problem:
+    """So many drafts wait under the grant that no more are taken."""
+    return Problem(429, "too-many-drafts", f"{most} drafts are open under this grant; withdraw some or wait")
+
+
+def too_many_claims(device_id: str, most: int) -> Problem:
+    """So many one-time keys of a device were claimed today that others might find none."""
+    return Problem(429, "too-many-claims", f"{most} keys of {device_id[:40]} were claimed under this grant today")
+
+
+def no_such_message(event_id: str) -> Problem:
+    """No message of a granting author that the partner may delete; the same for all that are not there."""
+    return Problem(404, "no-such-message", f"there is no message {event_id[:80]!r} that you may delete")
+
+
+class DraftClaimed(MatrixError):
+    """Another device of the person holds the draft at this moment."""
+
+    def __init__(self, until: int) -> None:
+        message = "another of your devices is about to seal this draft"
+        super().__init__(409, "ORG_PARAPH_DRAFT_CLAIMED", message, extra={"until": until})
+
+
+class DraftSettled(MatrixError):
+    """The draft is sealed, declined, expired or withdrawn; nothing can be done with it any more."""
+
+    def __init__(self, draft_id: str, status: str, event_id: str | None) -> None:
+        extra = {"status": status, "event_id": event_id}
+        super().__init__(409, "ORG_PARAPH_DRAFT_SETTLED", f"{draft_id} is {status}", extra=extra)
+
+
 def bad_parameter(message: str) -> Problem:
     """A query parameter is missing or malformed."""
     return Problem(400, "bad-parameter", message)

@@ -13,6 +13,7 @@ from paraph.server.consent.access import LiveGrant
 from paraph.server.consent.gate import GRANTS_MEMBER
 from paraph.server.consent.service import Consent
 from paraph.server.http import Problem
+from paraph.server.inbox.deletes import hidden_via
 from paraph.server.inbox.errors import bad_parameter, not_granted, purpose_not_granted, room_closed
 from paraph.server.inbox.source import MessageSource, Origin
 from paraph.server.ledger.model import Recorded
@@ -203,10 +204,10 @@ class Reading:
     def _message(self, tx: Transaction, query: Query, found: StoredEvent, source: Source) -> dict[str, Any]:
         """What goes out of an event: what the author made, and no word about events that she did not let it see.
 
-        Nor how often her grants changed: that is between her devices and the platform.
+        Nor how often her grants changed, or which other partner proposed it: that is between her and them.
         """
         event, content = found.event, found.event["content"]
-        hidden = {GRANTS_MEMBER}
+        hidden = {GRANTS_MEMBER} | hidden_via(content, query.slug)
         if _RELATION in content and not self._relation_is_granted(tx, query.room_id, content[_RELATION], source):
             hidden.add(_RELATION)
         content = {name: value for name, value in content.items() if name not in hidden}

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from paraph.protocol.draft import VIA
 from paraph.server.http import ApiError, PersonPrincipal
 from paraph.server.messenger import auth, events
 from paraph.server.messenger.core import Core, RoomWrite
@@ -45,6 +46,8 @@ class Sending:
             auth.check_encrypted(content)
         elif event_type == REACTION:
             _check_reaction(content)
+        if VIA in content and (event_type != ENCRYPTED or self._core.hooks.on_via is None):
+            raise forbidden(f"{VIA} stands in an encrypted message that seals a draft, and nowhere else")
         core, user_id, device_id = self._core, person.user_id, person.device_id
         key = events.txn_key(user_id, device_id, "send", room_id, event_type, txn_id)
         event = events.seal(
@@ -69,15 +72,18 @@ class Sending:
                 if written is None:
                     raise
                 return written
-            return self._append(tx, room, event, key)
+            event_id = self._append(tx, room, event, key)
+            if VIA in content and event_id == event.event_id and core.hooks.on_via is not None:
+                core.hooks.on_via(tx, event, content)  # what it refuses is rolled back with the event
+            return event_id
 
         return await core.database.write(write)
 
-    def _append(self, tx: Transaction, room: Room, event: Event, key: bytes) -> str:
+    def _append(self, tx: Transaction, room: Room, event: Event, key: bytes | None) -> str:
         core = self._core
         event.position = tx.next_position()
         if not core.store.add_event(tx, event, key):
-            written = core.store.event_id_of_txn(tx, key)
+            written = None if key is None else core.store.event_id_of_txn(tx, key)
             if written is None:
                 raise forbidden("an event with this id exists already")
             return written
@@ -122,6 +128,33 @@ class Sending:
             return event_id
 
         return await core.database.write(write)
+
+    def redact_for(self, tx: Transaction, room_id: str, author: str, target_id: str, content: dict[str, Any]) -> str:
+        """Redact an author's own event in her name, inside another room's transaction; returns the redaction's id.
+
+        `content` says why and through whom. Raises M_FORBIDDEN if she is not in the room, or it is not her event;
+        M_NOT_FOUND if there is none or it is redacted already.
+        """
+        core = self._core
+        room = core.room_joined_by(tx, room_id, author)
+        target = core.store.event(tx, room_id, target_id)
+        if target is None or target.redacted_by is not None:
+            raise not_found(f"there is no event {target_id} in this room")
+        if target.sender != author:
+            raise forbidden("only an author's own events are redacted in her name")
+        auth.check_redaction(room, author, target)
+        event = events.seal(
+            room_id,
+            author,
+            "",
+            REDACTION,
+            events.canonical_content({**content, "redacts": target_id}),
+            core.clock(),
+            extra=b',"redacts":' + msgspec.json.encode(target_id),
+        )
+        event_id = self._append(tx, room, event, None)
+        self._redact(tx, target, event)
+        return event_id
 
     def _redact(self, tx: Transaction, target: Event, redaction: Event) -> None:
         if target.redacted_by is not None:

@@ -101,6 +101,13 @@ class Messenger:
         """Whether a member has closed the room to partners (it stays closed when that member leaves)."""
         return self.reading.is_closed(tx, room_id)
 
+    def redact_for(self, tx: Transaction, room_id: str, author: str, target_id: str, content: dict[str, Any]) -> str:
+        """Redact an author's own event in her name, in a running write; returns the redaction's id.
+
+        Raises M_FORBIDDEN, M_NOT_FOUND.
+        """
+        return self.sending.redact_for(tx, room_id, author, target_id, content)
+
     def put_platform_state(
         self, tx: Transaction, room_id: str, event_type: str, state_key: str, sender: str, content: dict[str, Any]
     ) -> str:
