@@ -3,7 +3,8 @@
 Raw ASGI rather than a framework: see docs/adr/0002-one-endpoint-table.md for what was measured.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
 from http import HTTPStatus
 from types import MappingProxyType
@@ -152,6 +153,10 @@ class Application:
         if self._partners is not None:
             headers += self._partners.headers(raw_path)
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        if reply.stream is not None and scope["method"] != "HEAD":
+            async with contextlib.aclosing(reply.stream.chunks) as chunks:
+                async for chunk in chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": reply.body})
 
     def _refused(self, error: ApiError, raw_path: str) -> Reply:
@@ -172,9 +177,10 @@ class Application:
         else:
             principal = await self._authenticate(endpoint, token)
         self._limit(endpoint, principal, address)
-        body = b"" if method in ("GET", "HEAD") else await _read_body(receive, endpoint.max_body)
+        chunks = _chunks(receive, endpoint.max_body) if endpoint.streamed else None
+        body = b"" if chunks or method in ("GET", "HEAD") else await _read_body(receive, endpoint.max_body)
         refuse_nul(raw_path, scope["query_string"], body)
-        request = Request(method, params, scope["query_string"], headers, body, address, principal)
+        request = Request(method, params, scope["query_string"], headers, body, address, principal, chunks)
         guard = self._guards.get(endpoint.access)
         if guard is None or token is None:
             return await endpoint.handler(request)
@@ -292,6 +298,21 @@ async def _read_body(receive: Receive, max_body: int) -> bytes:
     return b"".join(chunks)
 
 
+async def _chunks(receive: Receive, max_body: int) -> AsyncIterator[bytes]:
+    """The body as it comes, at most `max_body` bytes of it."""
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise MatrixError(400, "M_NOT_JSON", "the client went away before its body was complete")
+        body: bytes = message.get("body", b"")
+        size += len(body)
+        if size > max_body:
+            raise _too_large(max_body)
+        yield body
+        more = bool(message.get("more_body"))
+
+
 def _too_large(max_body: int) -> ApiError:
     return ApiError(413, "M_TOO_LARGE", f"the body is larger than {max_body} bytes")
 
@@ -303,7 +324,8 @@ def _headers(reply: Reply) -> list[tuple[bytes, bytes]]:
         *reply.headers,
     ]
     if reply.status != HTTPStatus.NOT_MODIFIED:  # it would be the length of what is not sent (RFC 9110 section 8.6)
-        headers.append((b"content-length", b"%d" % len(reply.body)))
+        length = len(reply.body) if reply.stream is None else reply.stream.length
+        headers.append((b"content-length", b"%d" % length))
     if not any(name == b"cache-control" for name, _ in reply.headers):
         headers.append(_NO_STORE)
     return headers

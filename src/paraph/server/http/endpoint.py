@@ -1,7 +1,7 @@
 """What an endpoint is: a method, a path, a rule for who may call it, and the function that answers."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -75,10 +75,12 @@ class Presented:
 class Request:
     """One HTTP request, authenticated and bounded, before its body is parsed.
 
-    `params` are the path's variables, percent-decoded one segment at a time (a room id may hold a slash).
+    `params` are the path's variables, percent-decoded one segment at a time (a room id may hold a slash). Where the
+    endpoint is `streamed`, `body` is empty and `chunks` gives it, once, as it comes; it raises ApiError where the body
+    is too large or breaks off.
     """
 
-    __slots__ = ("address", "body", "headers", "method", "params", "principal", "query_string")
+    __slots__ = ("address", "body", "chunks", "headers", "method", "params", "principal", "query_string")
 
     def __init__(
         self,
@@ -89,6 +91,7 @@ class Request:
         body: bytes,
         address: str,
         principal: Principal,
+        chunks: AsyncIterator[bytes] | None = None,
     ) -> None:
         self.method = method
         self.params = params
@@ -97,6 +100,7 @@ class Request:
         self.body = body
         self.address = address
         self.principal = principal
+        self.chunks = chunks
 
     @property
     def person(self) -> PersonPrincipal:
@@ -181,13 +185,22 @@ _REMEMBERED_LENGTH = 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """A body that is not held in memory: exactly `length` bytes, in pieces."""
+
+    length: int
+    chunks: AsyncGenerator[bytes, None]
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: status, body and content type; `headers` come on top."""
+    """An answer: status, body (or, in its place, `stream`) and content type; `headers` come on top."""
 
     status: int
     body: bytes
     content_type: bytes = b"application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    stream: Stream | None = None
 
     @classmethod
     def json(cls, value: Any, status: int = 200) -> "Reply":
@@ -205,7 +218,8 @@ class Endpoint:
     """One row of the table that is the whole API.
 
     `path` has `{name}` segments; `limit` names a row of `limits.LIMITS` (per address for public endpoints, per
-    account otherwise); `max_body` is in bytes; `summary` is the sentence that the reference shows.
+    account otherwise); `max_body` is in bytes; `summary` is the sentence that the reference shows. The handler of a
+    `streamed` endpoint reads the body itself, as it comes (`Request.chunks`).
     """
 
     method: str
@@ -215,6 +229,7 @@ class Endpoint:
     summary: str
     limit: str = "default"
     max_body: int = DEFAULT_MAX_BODY
+    streamed: bool = False
 
     @property
     def api(self) -> str:
