@@ -21,7 +21,7 @@ from tests.interop.person_party import PersonParty
 from tests.support.server import RunningServer
 
 PACKAGE = Path(__file__).parent / "node"
-OLDEST_NODE = 18
+OLDEST_NODE = 20
 INSTALL_WITHIN = 90
 
 

@@ -121,7 +121,7 @@ class Tokens:
         if isinstance(details, OAuthError):
             return details
         token = self._add(tx, ACCESS, slug, jkt, known.grant_id, known.consent_id)
-        return Issued(token, None, known.grant_id, details)
+        return Issued(token, form["refresh_token"], known.grant_id, details)
 
     def _add(
         self,
