@@ -30,7 +30,7 @@ STRANGERS_GRANT = "a grant is slipped in, signed by a stranger's device"
 STOLEN_KEY = "the same, signed with her phone's stolen key, kept out of the log"
 GHOST = "a second device of Marquee's, signed and kept out of the log"
 OLD_LOG = "her phone revokes; her laptop sees the old log for 11 minutes (its clock is put ahead)"
-LEFT_OUT = "the newest log is shown, and the revocation is left out of all lists"
+LEFT_OUT = "the log is new, and the revocation is left out of every list"
 
 
 def needs_no_quorum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,8 @@ class Keys:
         before = await self._opened(who.device, line)
         if self.cast.phone is not None:
             await self.cast.phone.revoke(grant_id)
-        hidden = liar.hides_a_revocation(grant_id)
+        takes = self.post.takes(self.cast.author.user_id, grants={grant_id})
+        hidden = liar.all_of(takes, liar.hides_a_revocation(grant_id))
         standing = liar.all_of(frozen.repeats, hidden)
         line, _ = await self._says(self.music, standing)
         fresh = await self._opened(who.device, line)
@@ -119,7 +120,7 @@ class Keys:
         self._found(what, who.name, opened, fresh, "in the first minutes", said)
         line, said = await self._says(self.music, hidden)
         opened = await self._opened(who.device, line)
-        what = "the newest log is shown, and the revocation is left out of all lists"
+        what = "the log is new, and the revocation is left out of every list"
         self._found(what, who.name, opened, before, "before she revoked", said)
 
     async def _says(self, room_id: str, lie: Lie, *, ahead_ms: int = 0) -> tuple[Line, str]:

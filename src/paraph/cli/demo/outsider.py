@@ -15,6 +15,14 @@ from paraph.cli.demo.evidence import Attempt
 from paraph.tlog.errors import TlogError
 
 
+async def opened(log: Path, seconds: float = 30.0) -> None:
+    """Wait until the log has published its first tree, which the witnesses have to have cosigned."""
+    for _ in range(int(seconds / 0.05)):
+        if (log / "checkpoint").exists():
+            return
+        await asyncio.sleep(0.05)
+
+
 async def settled(log: Path, quiet: float = 0.5) -> None:
     """Wait until the log has published nothing new for `quiet` seconds, so that its files are of one tree."""
     last, since = b"", time.monotonic()

@@ -30,6 +30,7 @@ from paraph.cli.demo.films import Line
 from paraph.sdk import GrantState
 
 GOOD, BAD, NEXT = "[green]kept[/]", "[bold red]BROKEN[/]", "[dim]next[/]"
+_LONGEST = 180
 _LONG = re.compile(r"(?=[^ ]*[0-9])[A-Za-z0-9_+/=!@$:-]{25,}")
 
 
@@ -124,7 +125,8 @@ class Screen:
         self._say(", ".join(f"{count} {kind}" for kind, count in sorted(recorded.entries.items())))
         keys = _closed(recorded.unrecorded_keys, f"{recorded.unrecorded_keys} of {recorded.keys}")
         reads = _closed(recorded.unrecorded_reads, f"{recorded.unrecorded_reads} of {recorded.reads}")
-        self._say(f"Keys that partners hold without a record: {keys}. Messages served without one: {reads}.")
+        self._say(f"Keys that partners hold without a record: {keys}.")
+        self._say(f"Messages served without a record: {reads}.")
 
     def judgement(self, found: Judgement) -> None:
         """What a stranger made of the evidence."""
@@ -168,10 +170,11 @@ class Screen:
     def verdicts(self, verdicts: Sequence[Verdict], evidence: Evidence) -> None:
         """The nine promises, then what is not protected."""
         self._out.print("\n[bold]The promises[/]")
+        wide = max(len(verdict.title) for verdict in verdicts)
         for verdict in verdicts:
             mark = NEXT if verdict.kept is None else (GOOD if verdict.kept else BAD)
             found = _found(verdict)
-            self._out.print(f"  {verdict.promise}  {mark}  {verdict.title}{found}")
+            self._out.print(f"  {verdict.promise}  {mark}  {verdict.title:<{wide}}{found}".rstrip())
         opened = sum(row.granted.opened for row in evidence.rows)
         self._out.print("\n[bold]Not protected[/]")
         self._say("Who talks with whom, and when, is in the server's sight.")
@@ -185,7 +188,7 @@ class Screen:
         """What anybody can check again, in lines to be copied."""
         if evidence.judgement is not None:
             judgement = evidence.judgement
-            files = f"{judgement.author.file} {judgement.correspondent.file}"
+            files = Path(judgement.author.file).parent / "*.evidence"
             self._out.print("[dim]The evidence stays. Check it, with no network:[/]")
             self._out.print(f"  paraph log check {files} --policy {judgement.policy}", soft_wrap=True)
         if evidence.log is not None:
@@ -232,9 +235,9 @@ def _quiet(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    """A text with its ids, keys and hashes cut short: the JSON document has them whole."""
-    plain = text.replace("urn:paraph:problem:", "")
-    return escape(_LONG.sub(lambda found: found[0][:10] + "...", plain))
+    """A text of a few lines, its ids, keys and hashes cut short: the JSON document has it whole."""
+    plain = _LONG.sub(lambda found: found[0][:10] + "...", text.replace("urn:paraph:problem:", ""))
+    return escape(plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]} ...")
 
 
 def _found(verdict: Verdict) -> str:

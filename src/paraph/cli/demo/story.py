@@ -95,6 +95,7 @@ class Story:
             if self._with_control:
                 evidence.control = await self._control()
             operator = await asyncio.to_thread(Operator, server.data)
+            await outsider.opened(server.data / "log")
             try:
                 async with AsyncExitStack() as stack:
                     await self._main(server, operator, evidence, stack)
