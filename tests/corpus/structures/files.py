@@ -65,14 +65,14 @@ def _short() -> Author:
 _HISTORY = _short().history()
 
 STRUCTURES = (
-    Structure("evidence: a fork of one size", test_fork.SAME_SIZE.evidence, _checked(0), (Rejected,), every(5)),
-    Structure("evidence: a fork of two sizes", test_fork.OTHER_SIZES.evidence, _checked(0), (Rejected,), every(5)),
+    Structure("evidence: a fork of one size", test_fork.SAME_SIZE.evidence, _checked(0), (Rejected,), every(11)),
+    Structure("evidence: a fork of two sizes", test_fork.OTHER_SIZES.evidence, _checked(0), (Rejected,), every(11)),
     Structure(
         "evidence: a missed deadline",
         test_missed_deadline.broken().claim().encode(),
         _checked(test_missed_deadline.SECONDS),
         (Rejected,),
-        every(7),
+        every(17),
     ),
-    Structure("evidence: a history", _HISTORY.evidence, _checked(now_of(_HISTORY)), (Rejected,), every(23)),
+    Structure("evidence: a history", _HISTORY.evidence, _checked(now_of(_HISTORY)), (Rejected,), every(61)),
 )
