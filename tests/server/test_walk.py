@@ -183,6 +183,9 @@ async def world(tmp_path: Path, dialect: str) -> AsyncIterator[World]:
             "index": "0",
             "number": "1",
             "name": "walk",
+            "server_name": "localhost",
+            "media_id": "walk",
+            "file_name": "walk",
         }
         yield World(server, http, author, other, partner, tokens, ids, path)
     await server.stop()

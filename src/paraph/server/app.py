@@ -37,6 +37,8 @@ from paraph.server.ledger import http as ledger_http
 from paraph.server.ledger.errors import LedgerError
 from paraph.server.ledger.service import Ledger
 from paraph.server.ledger.witnesses import load_policy
+from paraph.server.media import http as media_http
+from paraph.server.media.service import Media
 from paraph.server.messenger import http as messenger_http
 from paraph.server.messenger.core import Hooks
 from paraph.server.messenger.reading import parse_token
@@ -55,7 +57,9 @@ REFUSALS = (StorageError, LedgerError, OSError)
 
 START_WITHIN = 30.0
 """Seconds that another process may take to open what it shares with this one."""
-ROOMS = tuple(f"paraph.server.{room}" for room in ("accounts", "ledger", "devices", "messenger", "consent", "inbox"))
+ROOMS = tuple(
+    f"paraph.server.{room}" for room in ("accounts", "ledger", "devices", "messenger", "media", "consent", "inbox")
+)
 
 
 def system_time() -> int:
@@ -105,6 +109,9 @@ class Server:
             server_name=settings.server_name,
             require_encryption=settings.require_encryption,
         )
+        self.media = Media(
+            self.database, settings.data / "media", settings, system_time, server_name=settings.server_name
+        )
         site = Site(settings.server_name, settings.base_url, settings.data)
         self.consent = Consent(self.database, self.ledger, self.devices, self.messenger, gate, site, clock=system_time)
         # Grants end first: then nothing is written into the rooms about partners of someone who has left.
@@ -151,6 +158,7 @@ class Server:
             *messenger_http.endpoints(self.messenger, self.settings.base_url),
             *accounts_http.endpoints(self.accounts),
             *devices_http.endpoints(self.devices, self.accounts, parse_token),
+            *media_http.endpoints(self.media),
             *ledger_http.endpoints(self.ledger, self.database),
             *consent_http.endpoints(self.consent, self.ledger, self.database, self._policy),
             *inbox_http.endpoints(self.reading, self.queues, self.consent, self.database),
@@ -181,10 +189,12 @@ class Server:
             }
         )
         await self.drafts.start()
+        await self.media.start()
 
     async def stop(self) -> None:
         """Wake every long poll, finish the log's batch, commit what is queued."""
         self.messenger.stop()
+        await self.media.stop()
         await self.drafts.stop()
         await self.ledger.stop()
         await self.accounts.close()

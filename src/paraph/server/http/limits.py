@@ -26,6 +26,7 @@ LIMITS = {
     "oauth": Limit(per_second=20, burst=100),
     "keys": Limit(per_second=20, burst=100),
     "log": Limit(per_second=200, burst=2000),
+    "media": Limit(per_second=20, burst=200),
     "pages": Limit(per_second=10, burst=100),
 }
 
