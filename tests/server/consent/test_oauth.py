@@ -153,7 +153,8 @@ async def test_an_assertion_is_used_once_until_it_expires(tmp_path: Path) -> Non
 
 
 FORMS: list[tuple[dict[str, Any], str | None]] = [
-    ({"grant_type": "authorization_code"}, "unsupported_grant_type"),
+    ({"grant_type": "authorization_code"}, "invalid_request"),
+    ({"grant_type": "password"}, "unsupported_grant_type"),
     ({"grant_type": ""}, "unsupported_grant_type"),
     ({"client_assertion_type": "urn:other"}, "invalid_request"),
     ({"extension": "none of ours"}, None),
