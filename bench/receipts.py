@@ -25,7 +25,6 @@ from paraph.protocol.signing import SigningKey
 from paraph.sdk.receipts import ReceiptKey, check_receipt, read_entry
 from paraph.server.http import Reply
 from paraph.server.inbox.reading import Query, Reading
-from paraph.server.inbox.source import MessengerSource
 from paraph.server.ledger.receipts import Receipts
 from tests.server.consent.support import World, world
 
@@ -43,7 +42,7 @@ async def _filled(here: World) -> tuple[str, Reading]:
     body = {"ciphertext": "A" * 600}
     for n in range(MESSAGES):
         await here.send(authors[n % AUTHORS], room_id, body)
-    return room_id, Reading(here.database, here.ledger, here.consent, MessengerSource(here.messenger))
+    return room_id, here.inbox.reading
 
 
 async def _read(here: World, reading: Reading, room_id: str) -> tuple[float, dict[str, Any]]:

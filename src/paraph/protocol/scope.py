@@ -65,6 +65,14 @@ def effective_scope(
     return Scope(verbs, rooms, purposes, until, grant.history, retention, excluded)
 
 
+def runs_until(
+    grant: Grant, amendments: Sequence[Amendment], agreement_of_grant: Agreement, current_agreement: Agreement | None
+) -> int:
+    """When a grant runs out by itself, in milliseconds: the earliest that it, its amendments or agreements say."""
+    ceilings = (agreement_of_grant,) if current_agreement is None else (agreement_of_grant, current_agreement)
+    return _until(grant, amendments, ceilings)
+
+
 def check_within(grant: Grant, agreement: Agreement) -> None:
     """Check that a new grant names this agreement and asks for no more than it allows; raises ScopeError."""
     if grant.partner != agreement.partner or grant.agreement.version != agreement.version:
@@ -159,7 +167,7 @@ def _before(amendment: Amendment, by_hash: dict[str, Amendment]) -> list[Amendme
     return found
 
 
-def _until(grant: Grant, amendments: Sequence[Amendment], ceilings: tuple[Agreement, ...]) -> int:
+def _until(grant: Grant, amendments: Sequence[Amendment], ceilings: Sequence[Agreement]) -> int:
     shortened = [made.change.until for made in amendments if isinstance(made.change, Shorten)]
     ceilings_until = [min(ceiling.until, grant.from_ + ceiling.max_duration_days * DAY_MS) for ceiling in ceilings]
     return min(grant.until, *shortened, *ceilings_until)

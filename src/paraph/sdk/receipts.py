@@ -26,7 +26,9 @@ from paraph.tlog.merkle import leaf_hash
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One recorded act. `seq` orders a person's entries, `ts` is milliseconds, `leaf` what the log commits to."""
+    """One recorded act. `seq` orders a person's entries (partners are not told it), `ts` is milliseconds, `leaf` what
+    the log commits to.
+    """
 
     seq: int
     kind: str
@@ -49,7 +51,7 @@ def read_entry(rendered: Any, *, label: bytes | None = None) -> LedgerEntry:
             raise ReceiptError("the entry stands under another label than its person or grant has")
         leaf = private_leaf(week, found, commitment(entry, o1, o2))
         return LedgerEntry(
-            rendered["seq"], entry["kind"], entry["person"], entry["partner"], entry["ts"], entry["body"], leaf
+            rendered.get("seq", 0), entry["kind"], entry["person"], entry["partner"], entry["ts"], entry["body"], leaf
         )
     except (ProtocolError, KeyError, TypeError, AttributeError) as error:
         raise ReceiptError(f"not a ledger entry: {error}") from error

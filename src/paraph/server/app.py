@@ -30,9 +30,7 @@ from paraph.server.inbox import http as inbox_http
 from paraph.server.inbox import writing_http
 from paraph.server.inbox.deletes import Deletes
 from paraph.server.inbox.drafts import Drafts
-from paraph.server.inbox.keys import PartnerQueues
-from paraph.server.inbox.reading import Reading
-from paraph.server.inbox.source import MessengerSource
+from paraph.server.inbox.service import Inbox
 from paraph.server.ledger import http as ledger_http
 from paraph.server.ledger.errors import LedgerError
 from paraph.server.ledger.service import Ledger
@@ -58,7 +56,10 @@ REFUSALS = (StorageError, LedgerError, OSError)
 START_WITHIN = 30.0
 """Seconds that another process may take to open what it shares with this one."""
 ROOMS = tuple(
-    f"paraph.server.{room}" for room in ("accounts", "ledger", "devices", "messenger", "media", "consent", "inbox")
+    ROOMS=tuple(
+        f"paraph.server.{room}"
+        for room in ("accounts", "ledger", "devices", "messenger", "media", "consent", "inbox", "inbox.feed")
+    )
 )
 
 
@@ -116,14 +117,19 @@ class Server:
         self.consent = Consent(self.database, self.ledger, self.devices, self.messenger, gate, site, clock=system_time)
         # Grants end first: then nothing is written into the rooms about partners of someone who has left.
         self.accounts.on_deactivate += [self.consent.grants.on_deactivate, self.messenger.memberships.leave_all]
-        source = MessengerSource(self.messenger)
-        self.reading = Reading(self.database, self.ledger, self.consent, source)
-        self.queues = PartnerQueues(self.database, self.devices, self.consent, self.messenger.core.notifier)
+        self.inbox = Inbox(self.database, self.ledger, self.devices, self.messenger, self.consent, hooks, system_time)
         self.drafts = Drafts(
-            self.database, self.ledger, self.devices, self.consent, self.messenger.is_closed, clock=system_time
+            self.database,
+            self.ledger,
+            self.devices,
+            self.consent,
+            self.messenger.is_closed,
+            clock=system_time,
+            note=self.inbox.feed.note_draft,
         )
         self.deletes = Deletes(self.database, self.ledger, self.consent, self.messenger)
         self.consent.grants.on_revoked.append(self.drafts.on_revoked)
+        self.accounts.on_logout.append(lambda tx, user_id, _device_id: self.inbox.feed.on_devices(tx, user_id))
         hooks.before_send, hooks.on_via = gate.before_send, self.drafts.on_sent
         hooks.on_membership += [self._note_device_lists, self.consent.notices.on_membership]
         hooks.on_closed.append(self.consent.notices.on_closed)
@@ -161,7 +167,7 @@ class Server:
             *media_http.endpoints(self.media),
             *ledger_http.endpoints(self.ledger, self.database),
             *consent_http.endpoints(self.consent, self.ledger, self.database, self._policy),
-            *inbox_http.endpoints(self.reading, self.queues, self.consent, self.database),
+            *inbox_http.endpoints(self.inbox, self.consent, self.database),
             *writing_http.endpoints(self.drafts, self.deletes),
             *web_http.endpoints(self.explorer, self._renderer),
             *metrics_http.endpoints(self._metrics),
@@ -179,6 +185,7 @@ class Server:
         await migrate(self.database, load_migrations(ROOMS, self.database.dialect))
         await self.ledger.start()
         await self.consent.start()
+        await self.inbox.start()
         await self.ledger.record_platform(
             {
                 "version": __version__,

@@ -36,9 +36,7 @@ from paraph.server.http.limits import Limiter
 from paraph.server.inbox.deletes import Deletes
 from paraph.server.inbox.drafts import Drafts
 from paraph.server.inbox.http import endpoints as inbox_endpoints
-from paraph.server.inbox.keys import PartnerQueues
-from paraph.server.inbox.reading import Reading
-from paraph.server.inbox.source import MessengerSource
+from paraph.server.inbox.service import Inbox
 from paraph.server.inbox.writing_http import endpoints as writing_endpoints
 from paraph.server.ledger.http import endpoints as ledger_endpoints
 from paraph.server.ledger.service import Ledger
@@ -54,7 +52,7 @@ SERVER = "example.org"
 ISSUER = "http://example.org"
 DAY = 86_400_000
 NOW = 1_760_000_000_000
-ROOMS = ["accounts", "ledger", "devices", "messenger", "consent", "inbox"]
+ROOMS = ["accounts", "ledger", "devices", "messenger", "consent", "inbox", "inbox.feed"]
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _serial = itertools.count(1)
 
@@ -242,8 +240,15 @@ class World:
         self.messenger = Messenger(database, lambda *_: True, self.devices, hooks, self.clock, server_name=SERVER)
         site = Site(SERVER, ISSUER, data)
         self.consent = Consent(database, self.ledger, self.devices, self.messenger, self.gate, site, clock=self.clock)
+        self.inbox = Inbox(database, self.ledger, self.devices, self.messenger, self.consent, hooks, self.clock)
         self.drafts = Drafts(
-            database, self.ledger, self.devices, self.consent, self.messenger.is_closed, clock=self.clock
+            database,
+            self.ledger,
+            self.devices,
+            self.consent,
+            self.messenger.is_closed,
+            clock=self.clock,
+            note=self.inbox.feed.note_draft,
         )
         self.consent.grants.on_revoked.append(self.drafts.on_revoked)
         hooks.before_send, hooks.on_via = self.gate.before_send, self.drafts.on_sent
@@ -258,13 +263,11 @@ class World:
         )
 
     def _application(self) -> Application:
-        reading = Reading(self.database, self.ledger, self.consent, MessengerSource(self.messenger))
-        queues = PartnerQueues(self.database, self.devices, self.consent, self.messenger.core.notifier)
         table = [
             *ledger_endpoints(self.ledger, self.database),
             *consent_endpoints(self.consent, self.ledger, self.database, None),
             *writing_endpoints(self.drafts, Deletes(self.database, self.ledger, self.consent, self.messenger)),
-            *inbox_endpoints(reading, queues, self.consent, self.database),
+            *inbox_endpoints(self.inbox, self.consent, self.database),
         ]
         authenticators = {
             Access.PERSON: _person_of,
@@ -605,6 +608,7 @@ async def world(data: Path) -> AsyncIterator[World]:
         made = World(database, data)
         await made.ledger.start()
         await made.consent.start()
+        await made.inbox.start()
         try:
             yield made
         finally:

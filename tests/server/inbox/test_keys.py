@@ -85,7 +85,7 @@ async def test_key_events_wait_are_acknowledged_and_are_the_devices_own(tmp_path
             )
             assert answer.status_code == 200, answer.text
 
-        assert (await events()).json() == {"events": [], "next": "p0"}
+        assert (await events()).json()["events"] == []
         waiting = asyncio.create_task(events(timeout=20_000))
         await asyncio.sleep(0)
         await share("t1")
@@ -111,4 +111,4 @@ async def test_the_end_of_the_server_lets_go_of_a_long_poll(tmp_path: Path) -> N
         waiting = asyncio.create_task(here.http.get("/inbox/v1/key-events", params=query, headers=partner.headers))
         await until(lambda: here.messenger.core.notifier.is_waiting(partner.user_id))
         here.messenger.stop()
-        assert (await asyncio.wait_for(waiting, 5)).json() == {"events": [], "next": "p0"}
+        assert (await asyncio.wait_for(waiting, 5)).json()["events"] == []

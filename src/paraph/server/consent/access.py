@@ -1,6 +1,6 @@
 """What partners may do now: the live grants, as the Inbox API asks for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from paraph.protocol.scope import Scope
@@ -26,6 +26,19 @@ class LiveGrant:
     def person(self) -> str:
         """The author who made it."""
         return self.held.grant.person
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A grant, whatever has become of it, and what it gives now (None: nothing)."""
+
+    held: HeldGrant
+    scope: Scope | None
+
+    @property
+    def live(self) -> LiveGrant | None:
+        """The grant if it gives something now."""
+        return None if self.scope is None else LiveGrant(self.held, self.scope)
 
 
 class LiveGrants:
@@ -56,6 +69,15 @@ class LiveGrants:
         """One grant, if it gives something now."""
         held = grant_store.grant(tx, grant_id)
         return None if held is None else next(iter(self._live(tx, held.grant.partner, [held])), None)
+
+    def named(self, tx: Transaction, slug: str, grant_ids: Iterable[str]) -> dict[str, Named]:
+        """These of the partner's grants, each with its scope now, or None where it gives nothing."""
+        now, agreements, found = self._clock(), partner_store.agreements(tx, slug), {}
+        for grant_id in grant_ids:
+            held = grant_store.grant(tx, grant_id)
+            if held is not None and held.grant.partner == slug:
+                found[grant_id] = Named(held, held.scope(agreements, now))
+        return found
 
     def _live(self, tx: Transaction, slug: str, grants: list[HeldGrant]) -> list[LiveGrant]:
         if not grants:

@@ -10,6 +10,7 @@ from typing import Any
 
 from paraph.server.consent import grant_store as store
 from paraph.server.consent.errors import StaleGrants
+from paraph.server.consent.hooks import Hooks
 from paraph.server.storage import Announcement, Transaction
 
 GRANTS_MEMBER = "org.paraph.grants"
@@ -21,10 +22,12 @@ GRANTOR = "consent.grantor"
 
 
 class GrantGate:
-    """Who has grants, and whether a device acted on their newest state."""
+    """Who has grants, and whether a device acted on their newest state. `hooks` are told of every change."""
 
     def __init__(self) -> None:
+        self.hooks = Hooks()
         self._people: set[str] = set()
+        self._acting: tuple[Transaction | None, str, str, int | None] = (None, "", "", None)
 
     def load(self, tx: Transaction) -> None:
         """Learn who has grants; once, at start."""
@@ -55,9 +58,15 @@ class GrantGate:
         """
         if user_id not in self._people:
             return
-        version = store.version_for_device(tx, user_id, device_id)
+        version = self.acting_on(tx, user_id, device_id)
         if version is None:
             return
         named = content.get(GRANTS_MEMBER)
         if type(named) is not int or named < version:
             raise StaleGrants(version)
+
+    def acting_on(self, tx: Transaction, user_id: str, device_id: str) -> int | None:
+        """The version that counts for what this device sends; None if it is not enrolled. Read once in each write."""
+        if self._acting[0] is not tx or self._acting[1:3] != (user_id, device_id):
+            self._acting = (tx, user_id, device_id, store.version_for_device(tx, user_id, device_id))
+        return self._acting[3]

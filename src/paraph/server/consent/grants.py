@@ -16,6 +16,7 @@ from paraph.protocol.scope import check_amendment, check_within
 from paraph.server.consent import grant_store as store
 from paraph.server.consent.errors import Conflict, GrantOver, NotEnrolled, forbidden, not_found, refusing
 from paraph.server.consent.gate import GrantGate
+from paraph.server.consent.hooks import GrantChange
 from paraph.server.consent.model import HeldAmendment, HeldGrant
 from paraph.server.consent.notices import Notices
 from paraph.server.consent.partners import Partners
@@ -27,6 +28,8 @@ from paraph.server.ledger.receipts import Receipts
 from paraph.server.ledger.service import Ledger
 from paraph.server.storage import Transaction
 
+WORDS = {"pause": "paused", "resume": "resumed"}
+"""What an amendment does to a grant, where that has a word of its own."""
 MAX_OPEN_GRANTS = 200
 """Grants that a person may have at one time."""
 
@@ -89,6 +92,7 @@ class Grants:
             raise Conflict("another account log key was fixed by your first enrolment; use that one")
         recorded = self._ledger.record_private(tx, "device", caller.user_id, None, {"enrolment": dict(document)})
         store.put_enrolment(tx, enrolment, document, recorded.seq)
+        self._gate.hooks.devices(tx, caller.user_id)
         return recorded
 
     def _same_log_key(self, tx: Transaction, person: str, k: bytes) -> bool:
@@ -161,7 +165,7 @@ class Grants:
             tx,
             HeldGrant(grant, dict(document), chain, grant.hash, recorded.seq, version, (), None, None, None, None),
         )
-        self._changed(tx, person, grant.partner)
+        self._changed(tx, GrantChange(person, grant.partner, grant.grant_id, "made"))
         return Outcome(version, recorded)
 
     def _check_terms(self, tx: Transaction, grant: Grant) -> None:
@@ -201,7 +205,9 @@ class Grants:
         recorded = self._ledger.record_private(tx, "amend", caller.user_id, held.grant.partner, body)
         version = self._gate.bump(tx, caller.user_id)
         store.add_amendment(tx, HeldAmendment(amendment, dict(document), chain, amendment.hash, recorded.seq, version))
-        self._changed(tx, caller.user_id, held.grant.partner)
+        what = WORDS.get(document["change"]["op"], "amended")
+        more = {"change": document["change"]}
+        self._changed(tx, GrantChange(caller.user_id, held.grant.partner, grant_id, what, more))
         return Outcome(version, recorded)
 
     def revoke(self, tx: Transaction, caller: PersonPrincipal, grant_id: str, reason: str | None) -> Outcome:
@@ -224,7 +230,7 @@ class Grants:
         store.revoke_grant(tx, grant_id, revocation, recorded.seq, version)
         for hook in self.on_revoked:
             hook(tx, grant_id)
-        self._changed(tx, caller.user_id, held.grant.partner)
+        self._changed(tx, GrantChange(caller.user_id, held.grant.partner, grant_id, "revoked"))
         return Outcome(version, recorded)
 
     def give_up(self, tx: Transaction, slug: str, grant_id: str) -> None:
@@ -240,10 +246,11 @@ class Grants:
         for held in store.open_grants_of(tx, person, self._clock()):
             self.revoke(tx, caller, held.grant.grant_id, "the account was deactivated")
 
-    def _changed(self, tx: Transaction, person: str, partner: str) -> None:
-        """Rooms are told, and the person's devices look at the partner's keys again."""
-        self._notices.refresh(tx, person)
-        self._devices.lists.note_shared(tx, person, self._partners.user_id(partner))
+    def _changed(self, tx: Transaction, change: GrantChange) -> None:
+        """Rooms are told, higher rooms of the server too, and the person's devices look at the partner's keys again."""
+        self._notices.refresh(tx, change.person)
+        self._devices.lists.note_shared(tx, change.person, self._partners.user_id(change.partner))
+        self._gate.hooks.grant(tx, change)
 
     # -- the person's identity, from the key directory --
 

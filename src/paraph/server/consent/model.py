@@ -9,7 +9,7 @@ from paraph.protocol.agreement import Agreement, agreement_in_force
 from paraph.protocol.canonical import decode
 from paraph.protocol.documents import parse
 from paraph.protocol.grant import Amendment, Grant
-from paraph.protocol.scope import Scope, effective_scope
+from paraph.protocol.scope import Scope, effective_scope, runs_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,14 @@ class HeldGrant:
             revoked=self.revocation is not None,
             ended=self.ended is not None,
         )
+
+    def runs_until(self, agreements: Agreements, at: int) -> int:
+        """When the grant runs out by itself, as amendments and agreements at a time in milliseconds leave it."""
+        own, amendments = (
+            agreements.versions[self.grant.agreement.version],
+            [made.amendment for made in self.amendments],
+        )
+        return runs_until(self.grant, amendments, own, agreements.in_force(at))
 
     def rendered(self, agreements: Agreements, at: int) -> dict[str, Any]:
         """The `G` of docs/protocol.md section 6."""

@@ -6,6 +6,8 @@ from typing import Any
 from paraph.protocol.scope import Scope
 from paraph.server.consent import grant_store, partner_store
 from paraph.server.consent.gate import GrantGate
+from paraph.server.consent.hooks import GrantChange
+from paraph.server.consent.model import HeldGrant
 from paraph.server.consent.ports import Rooms
 from paraph.server.storage import Transaction
 
@@ -39,23 +41,29 @@ class Notices:
             if not self._gate.may_have_grants(person):
                 continue
             scopes = self._standing(tx, person)
-            if any(scope.covers(room_id) for _, scope in scopes):
+            covering = [(held, scope) for held, scope in scopes if scope.covers(room_id)]
+            if covering:
                 self._gate.bump(tx, person)
                 self._write(tx, person, room_id, scopes)
+            what = "closed" if self._rooms.is_closed(tx, room_id) else "reopened"
+            for grant in (held.grant for held, _ in covering):
+                change = GrantChange(person, grant.partner, grant.grant_id, what, {"room_id": room_id})
+                self._gate.hooks.grant(tx, change)
 
-    def _standing(self, tx: Transaction, person: str) -> list[tuple[str, Scope]]:
-        """Partner and scope of each grant that gives something, now or once it begins."""
+    def _standing(self, tx: Transaction, person: str) -> list[tuple[HeldGrant, Scope]]:
+        """Each grant that gives something, now or once it begins, with its scope."""
         now, found = self._clock(), []
         for held in grant_store.open_grants_of(tx, person, now):
             agreements = partner_store.agreements(tx, held.grant.partner)
             scope = held.scope(agreements, max(now, held.grant.from_))
             if scope is not None:
-                found.append((held.grant.partner, scope))
+                found.append((held, scope))
         return found
 
-    def _write(self, tx: Transaction, person: str, room_id: str, scopes: Iterable[tuple[str, Scope]]) -> None:
+    def _write(self, tx: Transaction, person: str, room_id: str, scopes: Iterable[tuple[HeldGrant, Scope]]) -> None:
         closed = self._rooms.is_closed(tx, room_id)
-        content = _content([] if closed else [(slug, scope) for slug, scope in scopes if scope.covers(room_id)])
+        covering = [(held.grant.partner, scope) for held, scope in scopes if scope.covers(room_id)]
+        content = _content([] if closed else covering)
         before = grant_store.room_notice(tx, person, room_id) or _content([])
         if content != before:
             grant_store.put_room_notice(tx, person, room_id, content)

@@ -19,6 +19,7 @@ from paraph.protocol.signing import document_hash
 from paraph.server.consent import grant_store, partner_store
 from paraph.server.consent.errors import Conflict, NoAgreement, bad_document, forbidden, not_found, refusing
 from paraph.server.consent.gate import GrantGate
+from paraph.server.consent.hooks import GrantChange
 from paraph.server.consent.model import Agreements, Partner
 from paraph.server.consent.notices import Notices
 from paraph.server.consent.oauth.assertion import check_client_jwk
@@ -160,6 +161,9 @@ class Partners:
         record = self._ledger.record_public(tx, "agreement", slug, document)
         # What the new version no longer allows is no longer granted: everybody concerned looks again.
         self._tell_grantors(tx, slug, changed=True)
+        more = {"change": {"op": "agreement", "version": agreement.version}}
+        for held in grant_store.open_grants_to(tx, slug, self._clock()):
+            self._gate.hooks.grant(tx, GrantChange(held.grant.person, slug, held.grant.grant_id, "amended", more))
         return record
 
     def _check_follows(self, before: Agreements, agreement: Agreement) -> None:
@@ -189,11 +193,14 @@ class Partners:
         if ending.version <= known.ended:
             return self._same_ending(tx, "agreement-ended", slug, ending.hash)
         grantors = grant_store.open_grantors_to(tx, slug, self._clock())
+        open_grants = grant_store.open_grants_to(tx, slug, self._clock())
         partner_store.end_agreements(tx, slug, ending.version, ending.ended)
         ended = {"reason": "the agreement was ended", "ts": self._clock()}
         grant_store.end_grants(tx, slug, ending.version, ended)
         record = self._ledger.record_public(tx, "agreement-ended", slug, document)
         self._tell(tx, slug, grantors, changed=True)
+        for grant in (held.grant for held in open_grants if held.grant.agreement.version <= ending.version):
+            self._gate.hooks.grant(tx, GrantChange(grant.person, slug, grant.grant_id, "ended"))
         return record
 
     # -- devices --

@@ -8,6 +8,7 @@ from paraph.protocol.consent import TEMPLATE
 from paraph.protocol.documents import to_document
 from paraph.protocol.identifiers import PLATFORM
 from paraph.server.consent.access import LiveGrants
+from paraph.server.consent.covering import Covering
 from paraph.server.consent.gate import GRANTOR, GrantGate
 from paraph.server.consent.grants import Grants
 from paraph.server.consent.key_shares import KeyShares
@@ -64,6 +65,7 @@ class Consent:
         self.grants = Grants(ledger, devices, rooms, self.partners, gate, self.notices, clock=clock)
         self.key_shares = KeyShares(ledger, devices, rooms, self.partners, self.grants, clock=clock)
         self.live = LiveGrants(gate, clock)
+        self.covering = Covering(gate, rooms, clock)
         self.authorization = Authorization(database, ledger, self.grants, self.partners, site.issuer, clock)
 
     async def start(self) -> None:

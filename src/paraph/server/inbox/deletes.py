@@ -15,6 +15,7 @@ from paraph.server.consent.service import Consent
 from paraph.server.http import PartnerPrincipal
 from paraph.server.inbox import delete_store as store
 from paraph.server.inbox.errors import no_such_message, not_granted, purpose_not_granted, room_closed
+from paraph.server.inbox.receipts import answered
 from paraph.server.ledger.model import Recorded
 from paraph.server.ledger.service import Ledger
 from paraph.server.messenger.model import ENCRYPTED, Event
@@ -61,7 +62,7 @@ class Deletes:
     async def delete(self, caller: PartnerPrincipal, wanted: Wanted) -> dict[str, Any]:
         """Delete a message; the same one again answers the same. Raises Problem, and LogNotFresh."""
         redaction_id, recorded = await self._database.write(lambda tx: self._delete(tx, caller, wanted))
-        return {"redaction_id": redaction_id, "entry": self._ledger.receipts.answered(recorded)}
+        return {"redaction_id": redaction_id, "entry": answered(self._ledger.receipts, recorded)}
 
     def _delete(self, tx: Transaction, caller: PartnerPrincipal, wanted: Wanted) -> tuple[str, Recorded]:
         before = store.get(tx, caller.slug, wanted.event_id)

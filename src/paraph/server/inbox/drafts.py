@@ -30,6 +30,7 @@ from paraph.server.inbox.errors import (
     too_many_drafts,
     verb_not_granted,
 )
+from paraph.server.inbox.receipts import answered
 from paraph.server.ledger.model import Recorded
 from paraph.server.ledger.service import Ledger
 from paraph.server.messenger.model import Event
@@ -395,5 +396,5 @@ class Drafts:
             "room_id": held.room_id,
             "event_id": held.event_id,
             "reason": held.reason,
-            "entries": [self._ledger.receipts.answered(recorded) for recorded in told.entries],
+            "entries": [answered(self._ledger.receipts, recorded) for recorded in told.entries],
         }

@@ -1,14 +1,17 @@
 """The Inbox API over HTTP (docs/protocol.md section 8). Errors are problem details (RFC 9457)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from paraph.server.consent.service import Consent
 from paraph.server.http import Access, Endpoint, Reply, Request
+from paraph.server.inbox.changes import Ask
 from paraph.server.inbox.errors import bad_parameter, problems, whole
-from paraph.server.inbox.keys import PartnerQueues
-from paraph.server.inbox.reading import MAX_MESSAGES, Query, Reading, parse_cursor
+from paraph.server.inbox.reading import Query
+from paraph.server.inbox.service import Inbox
+from paraph.server.inbox.serving import MAX_MESSAGES
 from paraph.server.storage import Database
 
 API = "/inbox/v1"
@@ -42,9 +45,9 @@ class KeysBody(_Body, frozen=True):
     fallback_keys: dict[str, Any] = {}
 
 
-def endpoints(reading: Reading, queues: PartnerQueues, consent: Consent, database: Database) -> list[Endpoint]:
+def endpoints(inbox: Inbox, consent: Consent, database: Database) -> list[Endpoint]:
     """The endpoints of this room."""
-    handlers, partner = Handlers(reading, queues, consent, database), Access.PARTNER
+    handlers, partner = Handlers(inbox, consent, database), Access.PARTNER
     return [
         Endpoint(
             "POST",
@@ -77,15 +80,23 @@ def endpoints(reading: Reading, queues: PartnerQueues, consent: Consent, databas
             problems(handlers.messages),
             "Encrypted messages by granting authors, each access recorded first",
         ),
+        Endpoint(
+            "GET",
+            f"{API}/changes",
+            partner,
+            problems(handlers.changes),
+            "Everything new under all grants, in one order, each access recorded first; waits for some",
+        ),
     ]
 
 
 class Handlers:
     """Parse, ask the services, render."""
 
-    def __init__(self, reading: Reading, queues: PartnerQueues, consent: Consent, database: Database) -> None:
-        self._reading = reading
-        self._queues = queues
+    def __init__(self, inbox: Inbox, consent: Consent, database: Database) -> None:
+        self._reading = inbox.reading
+        self._changes = inbox.changes
+        self._queues = inbox.queues
         self._partners = consent.partners
         self._database = database
 
@@ -109,22 +120,26 @@ class Handlers:
 
     async def events(self, request: Request) -> Reply:
         """Key events; `next` is the `since` that deletes them and goes on."""
-        query = request.query()
-        device_id, since = query.get("device_id"), parse_cursor(query.get("since", ""))
+        query, slug = request.query(), whole(request)
+        device_id = query.get("device_id")
         if device_id is None:
             raise bad_parameter("device_id is missing")
+        since = self._queues.position(slug, device_id, query.get("since", ""))
         limit = request.query_int("limit", 100, 1, MAX_EVENTS)
         timeout = request.query_int("timeout", 0, 0, MAX_TIMEOUT_MS)
-        waiting = await self._queues.events(whole(request), device_id, since, limit, timeout)
+        waiting = await self._queues.events(slug, device_id, since, limit, timeout)
         events = [
             {"sender": event.sender, "sender_device": event.sender_device, "content": event.content}
             for event in waiting
         ]
-        return Reply.json({"events": events, "next": f"p{waiting[-1].position if waiting else since}"})
+        following = self._queues.cursor(slug, device_id, waiting[-1].position if waiting else since)
+        return Reply.json({"events": events, "next": following})
 
     async def grants(self, request: Request) -> Reply:
-        """Live grants."""
-        return Reply.json({"grants": await self._reading.grants(request.partner.slug, request.partner.grant_id)})
+        """Live grants: all, the one named, or those of one person."""
+        query = request.query()
+        found = await self._reading.grants(request.partner, grant_id=query.get("grant_id"), person=query.get("person"))
+        return Reply.json({"grants": found})
 
     async def rooms(self, request: Request) -> Reply:
         """Open rooms."""
@@ -132,11 +147,24 @@ class Handlers:
 
     async def messages(self, request: Request) -> Reply:
         """Messages, with their access entries and receipts."""
-        query = request.query()
-        if not query.get("purpose"):
-            raise bad_parameter("purpose is missing: every access names one granted purpose")
+        query, caller, room_id = request.query(), request.partner, request.params["room_id"]
         limit = request.query_int("limit", 100, 1, MAX_MESSAGES)
-        since = parse_cursor(query.get("since", ""))
-        caller, room_id = request.partner, request.params["room_id"]
-        asked = Query(caller.slug, room_id, query["purpose"], since, limit, caller.grant_id)
+        since = self._reading.cursors.position(caller.slug, room_id, query.get("since", ""))
+        asked = Query(caller.slug, room_id, _purpose(query), since, limit, caller.grant_id)
         return Reply.json(await self._reading.messages(asked))
+
+    async def changes(self, request: Request) -> Reply:
+        """The stream of changes."""
+        query, caller = request.query(), request.partner
+        purpose = _purpose(query)
+        limit = request.query_int("limit", 100, 1, MAX_MESSAGES)
+        timeout = request.query_int("timeout", 0, 0, MAX_TIMEOUT_MS)
+        place = self._changes.states.place(caller.slug, purpose, caller.grant_id, query.get("state", ""))
+        asked = Ask(caller.slug, purpose, caller.grant_id, place, limit)
+        return Reply.json(await self._changes.read(asked, timeout))
+
+
+def _purpose(query: Mapping[str, str]) -> str:
+    if not query.get("purpose"):
+        raise bad_parameter("purpose is missing: every access names one granted purpose")
+    return query["purpose"]

@@ -7,18 +7,37 @@ from paraph.server.consent.service import Consent
 from paraph.server.devices.model import KeyCounts, Waiting
 from paraph.server.devices.service import Devices
 from paraph.server.inbox.errors import no_such_device
+from paraph.server.inbox.opaque import Opaque, bad_state
 from paraph.server.messenger.notifier import Notifier
 from paraph.server.storage import Database, Transaction
+
+CURSOR = "key-events cursor"
 
 
 class PartnerQueues:
     """One-time keys and key events of partners' devices, in the same queues as people's."""
 
-    def __init__(self, database: Database, devices: Devices, consent: Consent, notifier: Notifier) -> None:
+    def __init__(
+        self, database: Database, devices: Devices, consent: Consent, notifier: Notifier, opaque: Opaque
+    ) -> None:
         self._database = database
         self._devices = devices
         self._consent = consent
         self._notifier = notifier
+        self._opaque = opaque
+
+    def cursor(self, slug: str, device_id: str, position: int) -> str:
+        """Where one device's key events go on, as the partner carries it."""
+        return self._opaque.seal(CURSOR, slug, {"device_id": device_id, "position": f"{position:016x}"})
+
+    def position(self, slug: str, device_id: str, text: str) -> int:
+        """The position behind a cursor, 0 for none. Raises Problem `bad-state`."""
+        if not text:
+            return 0
+        members = self._opaque.open(CURSOR, slug, text)
+        if members["device_id"] != device_id:
+            raise bad_state("this cursor belongs to another device")
+        return int(members["position"], 16)
 
     async def upload(
         self, slug: str, device_id: str, one_time_keys: dict[str, Any], fallback_keys: dict[str, Any]

@@ -4,30 +4,25 @@ Nothing leaves before its access entries are durable, and since a revocation is 
 be decided after a revocation that was acknowledged.
 """
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from paraph.server.consent.access import LiveGrant
-from paraph.server.consent.gate import GRANTS_MEMBER
 from paraph.server.consent.service import Consent
-from paraph.server.http import Problem
-from paraph.server.inbox.deletes import hidden_via
-from paraph.server.inbox.errors import bad_parameter, not_granted, purpose_not_granted, room_closed
+from paraph.server.http import PartnerPrincipal, Problem
+from paraph.server.inbox import serving
+from paraph.server.inbox.errors import not_granted, purpose_not_granted, room_closed
+from paraph.server.inbox.opaque import Opaque
+from paraph.server.inbox.receipts import answered
+from paraph.server.inbox.serving import READ, Accesses, Coverage, Source, reach
 from paraph.server.inbox.source import MessageSource, Origin
 from paraph.server.ledger.model import Recorded
 from paraph.server.ledger.receipts import Receipts
 from paraph.server.ledger.service import Ledger
-from paraph.server.messenger.model import ENCRYPTED, StoredEvent
+from paraph.server.messenger.model import StoredEvent
 from paraph.server.storage import Database, Transaction
 
-READ = "read"
-MAX_MESSAGES = 500
-"""Messages in one answer, and so also event ids in one access entry."""
-_CURSOR = re.compile(r"p(0|[1-9][0-9]{0,15})")
-_SERVED = ("type", "sender", "event_id", "room_id", "origin_server_ts")
-_RELATION = "m.relates_to"
+CURSOR = "cursor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +38,8 @@ class Page:
         return {
             "messages": self.messages,
             "next": self.next,
-            "accesses": [receipts.answered(recorded) for recorded in self.accesses],
+            "accesses": [answered(receipts, recorded) for recorded in self.accesses],
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Under what an author's events are served: her grant, and her enrolled devices."""
-
-    live: LiveGrant
-    devices: frozenset[str]
-
-    def opens(self, origin: Origin) -> bool:
-        """Whether the grant lets the partner read what comes from there.
-
-        It must be the author's own, from an enrolled device, and sent after the grant was recorded and from its
-        beginning on, or within the history that the grant names.
-        """
-        if (origin.type, origin.sender) != (ENCRYPTED, self.live.person) or origin.device_id not in self.devices:
-            return False
-        history = self.live.scope.history
-        if history is not None and origin.ts >= history:
-            return True
-        return origin.position > self.live.held.seq and origin.ts >= self.live.held.grant.from_
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,31 +54,62 @@ class Query:
     only: str | None = None
 
 
-def parse_cursor(text: str) -> int:
-    """The position behind a `since`; raises 400 for what no answer ever gave."""
-    if text and not _CURSOR.fullmatch(text):
-        raise bad_parameter("since must be the `next` of an earlier answer")
-    return int(text[1:]) if text else 0
+class Cursors:
+    """Where reading in a room goes on, as partners carry it: good for one partner and one room."""
+
+    def __init__(self, opaque: Opaque) -> None:
+        self._opaque = opaque
+
+    def made(self, slug: str, room_id: str, position: int) -> str:
+        """The cursor behind a position."""
+        return self._opaque.seal(CURSOR, slug, {"room": room_id, "position": f"{position:016x}"})
+
+    def position(self, slug: str, room_id: str, text: str) -> int:
+        """The position behind a cursor, 0 for none. Raises Problem `bad-state`."""
+        if not text:
+            return 0
+        members = self._opaque.open(CURSOR, slug, text)
+        if members["room"] != room_id:
+            raise bad_cursor()
+        return int(members["position"], 16)
+
+
+def bad_cursor() -> Problem:
+    """A cursor of another room."""
+    return Problem(400, "bad-state", "this cursor belongs to another room")
 
 
 class Reading:
     """Grants, rooms and messages as partners see them."""
 
-    def __init__(self, database: Database, ledger: Ledger, consent: Consent, source: MessageSource) -> None:
+    def __init__(
+        self, database: Database, ledger: Ledger, consent: Consent, source: MessageSource, opaque: Opaque
+    ) -> None:
         self._database = database
         self._ledger = ledger
         self._consent = consent
         self._source = source
+        self.cursors = Cursors(opaque)
 
-    async def grants(self, slug: str, only: str | None = None) -> list[dict[str, Any]]:
-        """The partner's live grants, with the authors' enrolled devices."""
+    async def grants(
+        self, caller: PartnerPrincipal, *, grant_id: str | None = None, person: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The partner's live grants, with the authors' enrolled devices: all, or one, or one person's."""
+        slug, only = caller.slug, caller.grant_id
 
         def read(tx: Transaction) -> list[dict[str, Any]]:
+            if grant_id is not None:
+                named = self._consent.live.named(tx, slug, [grant_id] if only in (None, grant_id) else [])
+                found = [live for one in named.values() if (live := one.live) is not None]
+            elif person is not None:
+                found = self._consent.live.between(tx, person, slug, only)
+            else:
+                found = self._consent.live.to(tx, slug, only)
             devices: dict[str, list[dict[str, Any]]] = {}
-            for live in (found := self._consent.live.to(tx, slug, only)):
+            for live in found:
                 if live.person not in devices:
                     devices[live.person] = self._consent.grants.enrolled_devices(tx, live.person)
-            return [_rendered(live, devices[live.person]) for live in found]
+            return [rendered(live, devices[live.person]) for live in found]
 
         return await self._database.read(read)
 
@@ -149,36 +154,26 @@ class Reading:
 
     def _serve(self, tx: Transaction, query: Query) -> Page:
         selected, following = self._peek(tx, query)
-        served: dict[str, list[str]] = {}
-        grants: dict[str, LiveGrant] = {}
-        messages = []
+        accesses, messages = Accesses(), []
         for found, source in selected:
-            messages.append(self._message(tx, query, found, source))
-            served.setdefault(source.live.person, []).append(found.event["event_id"])
-            grants[source.live.person] = source.live
-        accesses = [self._record(tx, query, grants[person], event_ids) for person, event_ids in served.items()]
-        return Page(messages, following, accesses)
-
-    def _record(self, tx: Transaction, query: Query, live: LiveGrant, event_ids: list[str]) -> Recorded:
-        body = {
-            "grant_id": live.grant_id,
-            "purpose": query.purpose,
-            "room_id": query.room_id,
-            "event_ids": event_ids,
-        }
-        return self._ledger.record_private(tx, "access", live.person, query.slug, body, grant_id=live.grant_id)
+            messages.append(serving.shown(tx, self._source.origin, found, source))
+            accesses.add(source.live, found.event)
+        return Page(messages, following, accesses.record(tx, self._ledger, query.slug, query.purpose))
 
     def _select(self, tx: Transaction, query: Query) -> tuple[list[tuple[StoredEvent, Source]], str]:
         """The events to serve, each with what it is served under, and where to go on."""
         grants = self._grants_of_authors(tx, query)
-        after = max(query.since, min(_reach(live)[0] for live in grants.values()))
+        after = max(query.since, min(reach(live)[0] for live in grants.values()))
         found = self._source.encrypted_events(tx, query.room_id, sorted(grants), after, query.limit)
+        coverage = Coverage(tx, self._database.dialect, query.slug)
+        coverage.look(event.position for event in found)
         sources = {
-            person: Source(live, self._consent.grants.enrolled_ids(tx, person)) for person, live in grants.items()
+            person: Source(live, self._consent.grants.enrolled_ids(tx, person), coverage)
+            for person, live in grants.items()
         }
         selected = [(event, sources[event.event["sender"]]) for event in found]
-        following = found[-1].position if found else query.since
-        return [(event, source) for event, source in selected if source.opens(Origin.of(event))], f"p{following}"
+        following = self.cursors.made(query.slug, query.room_id, found[-1].position if found else query.since)
+        return [(event, source) for event, source in selected if source.opens(Origin.of(event))], following
 
     def _grants_of_authors(self, tx: Transaction, query: Query) -> dict[str, LiveGrant]:
         """For each author in the room, the grant under which her words are served now; raises Problem if there is none.
@@ -199,44 +194,11 @@ class Reading:
         fitting = [live for live in reading if query.purpose in live.scope.purposes]
         if not fitting:
             raise purpose_not_granted(query.purpose)
-        return {live.person: live for live in sorted(fitting, key=_reach, reverse=True)}
-
-    def _message(self, tx: Transaction, query: Query, found: StoredEvent, source: Source) -> dict[str, Any]:
-        """What goes out of an event: what the author made, and no word about events that she did not let it see.
-
-        Nor how often her grants changed, or which other partner proposed it: that is between her and them.
-        """
-        event, content = found.event, found.event["content"]
-        hidden = {GRANTS_MEMBER} | hidden_via(content, query.slug)
-        if _RELATION in content and not self._relation_is_granted(tx, query.room_id, content[_RELATION], source):
-            hidden.add(_RELATION)
-        content = {name: value for name, value in content.items() if name not in hidden}
-        return {name: event[name] for name in _SERVED} | {"content": content}
-
-    def _relation_is_granted(self, tx: Transaction, room_id: str, relation: object, source: Source) -> bool:
-        """Whether every event that a relation names is the author's own and within the same grant."""
-        if not isinstance(relation, Mapping):
-            return False
-        reply = relation.get("m.in_reply_to")
-        named = [relation.get("event_id")] if "event_id" in relation else []
-        if reply is not None:
-            named.append(reply.get("event_id") if isinstance(reply, Mapping) else None)
-        return bool(named) and all(
-            isinstance(event_id, str) and self._is_granted(tx, room_id, event_id, source) for event_id in named
-        )
-
-    def _is_granted(self, tx: Transaction, room_id: str, event_id: str, source: Source) -> bool:
-        target = self._source.origin(tx, room_id, event_id)
-        return target is not None and source.opens(target)
+        return {live.person: live for live in sorted(fitting, key=reach, reverse=True)}
 
 
-def _reach(live: LiveGrant) -> tuple[int, int]:
-    """How far back a grant can reach, as a position, and then as a time: the smaller, the further."""
-    history = live.scope.history
-    return (live.held.seq, live.held.grant.from_) if history is None else (0, history)
-
-
-def _rendered(live: LiveGrant, devices: list[dict[str, Any]]) -> dict[str, Any]:
+def rendered(live: LiveGrant, devices: list[dict[str, Any]]) -> dict[str, Any]:
+    """A live grant as partners get it, with its author's enrolled devices."""
     held = live.held
     return {
         "grant": held.document,

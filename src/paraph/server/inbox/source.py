@@ -1,6 +1,6 @@
 """Where messages come from: the narrow interface between the Inbox API and whatever server holds the rooms."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,6 +43,9 @@ class MessageSource(Protocol):
     ) -> list[StoredEvent]:
         """At most `limit` `m.room.encrypted` events by `senders` above a position, oldest first."""
 
+    def encrypted_at(self, tx: Transaction, positions: Sequence[int]) -> Mapping[int, StoredEvent]:
+        """The `m.room.encrypted` events at these positions that are not redacted, by position."""
+
     def origin(self, tx: Transaction, room_id: str, event_id: str) -> Origin | None:
         """Where one event of a room comes from; None if there is no such event."""
 
@@ -56,6 +59,7 @@ class MessengerSource:
         self.members = messenger.members
         self.is_closed = messenger.is_closed
         self.encrypted_events = messenger.encrypted_events
+        self.encrypted_at = messenger.encrypted_at
 
     def origin(self, tx: Transaction, room_id: str, event_id: str) -> Origin | None:
         """Where one event of a room comes from."""

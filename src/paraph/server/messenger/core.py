@@ -28,6 +28,7 @@ BeforeSend = Callable[[Transaction, str, str, str, dict[str, Any]], None]
 OnMembership = Callable[[Transaction, str, str, str], None]
 OnClosed = Callable[[Transaction, str, str, bool], None]
 OnVia = Callable[[Transaction, Event, dict[str, Any]], None]
+OnEncrypted = Callable[[Transaction, Event], None]
 
 
 @dataclass(slots=True)
@@ -35,12 +36,13 @@ class Hooks:
     """What higher rooms of the server want to be asked or told, inside the write transaction.
 
     `before_send(tx, user_id, device_id, room_id, content)` sees every `m.room.encrypted` event and may raise;
-    `on_membership(tx, room_id, user_id, membership)`; `on_closed(tx, room_id, user_id, closed)`; `on_via(tx, event,
-    content)` sees each new event that says through which partner it came, once it is stored, and may raise. Without
-    that hook no event may say so.
+    `on_encrypted(tx, event)` is told of it once it has its position; `on_membership(tx, room_id, user_id, membership)`;
+    `on_closed(tx, room_id, user_id, closed)`; `on_via(tx, event, content)` sees each new event that says through which
+    partner it came, once it is stored, and may raise. Without that hook no event may say so.
     """
 
     before_send: BeforeSend | None = None
+    on_encrypted: OnEncrypted | None = None
     on_via: OnVia | None = None
     on_membership: list[OnMembership] = field(default_factory=list)
     on_closed: list[OnClosed] = field(default_factory=list)

@@ -20,6 +20,18 @@ class Waiter:
         self.done: asyncio.Future[None] = loop.create_future()
         self._timer = loop.call_later(timeout, self.wake)
 
+    def within(self, seconds: float | None) -> None:
+        """Wake at the latest so many seconds from now, if that is sooner."""
+        loop = asyncio.get_running_loop()
+        if seconds is not None and loop.time() + seconds < self._timer.when():
+            self._timer.cancel()
+            self._timer = loop.call_later(max(seconds, 0), self.wake)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the server is stopping, so that nobody is to wait any more."""
+        return self._notifier.stopped
+
     def wake(self) -> None:
         """Let the poll go on."""
         if not self.done.done():

@@ -4,6 +4,12 @@ FROM events WHERE room_id = :room_id AND position > :after AND type = 'm.room.en
 AND sender = ANY(ARRAY(SELECT jsonb_array_elements_text(CAST(CAST(:senders AS text) AS jsonb))))
 ORDER BY position LIMIT :limit;
 
+-- name: encrypted_at
+SELECT position, event_id, room_id, sender, device_id, type, state_key, ts, nonce, txn_id, redacted_by, json
+FROM events
+WHERE position = ANY(ARRAY(SELECT CAST(value AS bigint) FROM jsonb_array_elements_text(CAST(CAST(:positions AS text) AS jsonb))))
+AND type = 'm.room.encrypted' AND redacted_by IS NULL;
+
 -- name: rooms_receipts
 SELECT room_id, user_id, type, thread_id, event_id, ts, position FROM receipts
 WHERE room_id = ANY(ARRAY(SELECT jsonb_array_elements_text(CAST(CAST(:rooms AS text) AS jsonb))))

@@ -4,6 +4,11 @@ FROM events WHERE room_id = :room_id AND position > :after AND type = 'm.room.en
 AND sender IN (SELECT value FROM json_each(:senders))
 ORDER BY position LIMIT :limit;
 
+-- name: encrypted_at
+SELECT position, event_id, room_id, sender, device_id, type, state_key, ts, nonce, txn_id, redacted_by, json
+FROM events WHERE position IN (SELECT value FROM json_each(:positions))
+AND type = 'm.room.encrypted' AND redacted_by IS NULL;
+
 -- name: rooms_receipts
 SELECT room_id, user_id, type, thread_id, event_id, ts, position FROM receipts
 WHERE room_id IN (SELECT value FROM json_each(:rooms)) AND position > :after AND position <= :upto

@@ -170,6 +170,10 @@ class Reading:
         found = self._core.store.encrypted_events(tx, room_id, senders, after, limit)
         return [_stored(event) for event in found if event.position <= upto]
 
+    def encrypted_at(self, tx: Transaction, positions: Sequence[int]) -> dict[int, StoredEvent]:
+        """The encrypted events at these positions that are not redacted, by position."""
+        return {event.position: _stored(event) for event in self._core.store.encrypted_at(tx, positions)}
+
     def is_closed(self, tx: Transaction, room_id: str) -> bool:
         """Whether anybody has closed the room to partners; whoever closed it and left has left it closed."""
         return any(event.content.get("closed") is True for event in self._core.store.state_of_type(tx, room_id, CLOSED))

@@ -87,6 +87,8 @@ class Sending:
             if written is None:
                 raise forbidden("an event with this id exists already")
             return written
+        if event.type == ENCRYPTED and core.hooks.on_encrypted is not None:
+            core.hooks.on_encrypted(tx, event)
         seen = None if room is core.rooms.held(event.room_id) else room
         tx.after_commit(lambda: core.publish(event, room, seen))
         return event.event_id

@@ -93,6 +93,10 @@ class Messenger:
         """
         return self.reading.encrypted_events(tx, room_id, senders, after, limit)
 
+    def encrypted_at(self, tx: Transaction, positions: Sequence[int]) -> dict[int, StoredEvent]:
+        """The `m.room.encrypted` events at these positions, by position; redacted ones are left out."""
+        return self.reading.encrypted_at(tx, positions)
+
     def event(self, tx: Transaction, room_id: str, event_id: str) -> Event | None:
         """One event of a room, as it is stored; None if there is no such event."""
         return self.core.store.event(tx, room_id, event_id)

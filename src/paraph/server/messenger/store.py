@@ -83,6 +83,11 @@ class Store:
         params = {"room_id": room_id, "after": after, "senders": names, "limit": limit}
         return [Event(*row) for row in tx.rows(self._sql.encrypted_events, params)]
 
+    def encrypted_at(self, tx: Transaction, positions: Sequence[int]) -> list[Event]:
+        """The `m.room.encrypted` events at these positions, in no order, none redacted."""
+        asked = {"positions": msgspec.json.encode(list(positions)).decode()}
+        return [Event(*row) for row in tx.rows(self._sql.encrypted_at, asked)]
+
     def redact(self, tx: Transaction, event_id: str, redacted_by: str, json: bytes) -> None:
         """Replace the stored client event by its redacted form."""
         tx.run(self._sql.redact_event, {"event_id": event_id, "redacted_by": redacted_by, "json": json})
