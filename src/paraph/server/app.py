@@ -56,10 +56,8 @@ REFUSALS = (StorageError, LedgerError, OSError)
 START_WITHIN = 30.0
 """Seconds that another process may take to open what it shares with this one."""
 ROOMS = tuple(
-    ROOMS=tuple(
-        f"paraph.server.{room}"
-        for room in ("accounts", "ledger", "devices", "messenger", "media", "consent", "inbox", "inbox.feed")
-    )
+    f"paraph.server.{room}"
+    for room in ("accounts", "ledger", "devices", "messenger", "media", "consent", "inbox", "inbox.feed")
 )
 
 
