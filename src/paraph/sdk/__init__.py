@@ -2,9 +2,11 @@
 
 from paraph.sdk.authorize import Answered, ConsentRequest
 from paraph.sdk.consent import GrantTerms
+from paraph.sdk.drafts import Draft, DraftRule
 from paraph.sdk.errors import (
     ConsentRefusedError,
     DecryptionError,
+    DraftError,
     ForkDetectedError,
     HiddenRecordsError,
     IdentityChangedError,
@@ -25,12 +27,13 @@ from paraph.sdk.errors import (
 from paraph.sdk.keystore import MemoryStore, SqliteStore, Store
 from paraph.sdk.messaging import SyncUpdate
 from paraph.sdk.partner import GrantedRoom, KeyNews, Page, Partner
+from paraph.sdk.partner_drafts import DraftStatus
 from paraph.sdk.partner_flow import Asking, Granted
 from paraph.sdk.partners import PartnerInfo, Trust
 from paraph.sdk.person import Person, Secrets
 from paraph.sdk.promises import ReceiptNews
 from paraph.sdk.receipts import LedgerEntry
-from paraph.sdk.rooms import Message, Room
+from paraph.sdk.rooms import Message, Room, Via
 from paraph.sdk.standing import GrantState
 from paraph.sdk.transport import Transport
 
@@ -40,6 +43,10 @@ __all__ = [
     "ConsentRefusedError",
     "ConsentRequest",
     "DecryptionError",
+    "Draft",
+    "DraftError",
+    "DraftRule",
+    "DraftStatus",
     "ForkDetectedError",
     "GrantState",
     "GrantTerms",
@@ -75,5 +82,6 @@ __all__ = [
     "TransportError",
     "Trust",
     "TrustError",
+    "Via",
     "WrongKeyError",
 ]

@@ -94,6 +94,10 @@ class NotEnrolledError(SdkError):
     """The device has to enrol (`Person.enrol`) before it can grant anything."""
 
 
+class DraftError(SdkError):
+    """A draft cannot be sealed, or left: it does not check, is over, or is not within its grant."""
+
+
 class ReceiptError(SdkError):
     """The answer of the Inbox API lacks a fitting access entry, so its data are refused."""
 

@@ -46,6 +46,7 @@ class HeldGrant(msgspec.Struct, frozen=True):
     excluded: tuple[str, ...]
     from_: int
     until: int
+    verbs: tuple[str, ...] = ()
 
     def covers(self, room_id: str) -> bool:
         """Whether something may be read in this room."""
@@ -90,6 +91,11 @@ class GrantBook:
         self._engine = engine
         self._slug = slug
 
+    @property
+    def slug(self) -> str:
+        """The partner's slug."""
+        return self._slug
+
     def take_in(self, listed: Sequence[Mapping[str, Any]]) -> list[Grant]:
         """Adopt those grants of `GET /inbox/v1/grants` that verify, with their authors' devices.
 
@@ -117,6 +123,27 @@ class GrantBook:
             return None
         self._records.put(GRANT_KEY, held.grant_id, key)
         return held.grant_id
+
+    def held(self, grant_id: str) -> HeldGrant | None:
+        """A grant that was shown and verified, as its amendments left it."""
+        return self._records.get(GRANT, grant_id, HeldGrant)
+
+    def check_act(self, rendered: Any, kind: str, said: Mapping[str, Any], key: ReceiptKey) -> LedgerEntry:
+        """Check the entry and receipt of an act of this partner's under a grant: of this kind, with these members.
+
+        Its label is checked once the grant's key has come. Raises ReceiptError; OtherKeyError as `check_answer`.
+        """
+        entry = read_entry(rendered)
+        held = self.held(str(entry.body.get("grant_id")))
+        if (entry.kind, entry.partner) != (kind, self._slug) or held is None or held.person != entry.person:
+            raise ReceiptError(f"the answer carries an entry that is no {kind} under a grant that this partner holds")
+        if any(entry.body.get(name) != value for name, value in said.items()):
+            raise ReceiptError(f"the entry does not say what was asked for: {sorted(said)}")
+        known = self._records.get(GRANT_KEY, held.grant_id, str)
+        if known is not None:
+            read_entry(rendered, label=access_label(unb64url(known, 32), rendered["week"]))
+        check_receipt(rendered, entry, key)
+        return entry
 
     def knows(self, rendered: Sequence[Any]) -> bool:
         """Whether every grant that these access entries name has been shown and verified before."""
@@ -246,6 +273,7 @@ def _narrowed(grant: Grant, amendments: Sequence[Mapping[str, Any]], master: str
         tuple(sorted(excluded)),
         grant.from_,
         until,
+        tuple(grant.verbs),
     )
 
 

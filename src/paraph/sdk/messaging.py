@@ -5,7 +5,9 @@ import secrets as randomness
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from paraph.protocol.draft import VIA
 from paraph.sdk.consent import Consent
+from paraph.sdk.drafts import Drafts
 from paraph.sdk.driver import Driver
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import MEGOLM, GrantView, RoomSettings, SyncPart
@@ -48,6 +50,7 @@ class Messenger:
         self._consent = consent
         self.engine = engine
         self.rooms = Rooms(records, engine.user_id)
+        self.drafts = Drafts(transport, records, engine, consent, self.send, self._is_in, now)
         self._sending: dict[str, asyncio.Lock] = {}
         self._looked_at: dict[str, tuple[int, int]] = {}
         self._syncing = asyncio.Lock()
@@ -76,7 +79,9 @@ class Messenger:
                 update = self._take_in(answer)
                 self._records.put(SYNC, "token", answer["next_batch"])
             await self._driver.drain()
-            return update
+        self._note_sealed((*update.messages, *update.late))
+        await self.drafts.follow()
+        return update
 
     async def messages(self, room_id: str, limit: int = 100) -> list[Message]:
         """The newest messages of a room, oldest first, opened as far as this device has the keys."""
@@ -151,10 +156,12 @@ class Messenger:
         *,
         txn_id: str | None = None,
         encrypted: bool = True,
+        via: Json | None = None,
     ) -> str:
         """Send a message event, by default encrypted for exactly the devices that may read it; returns its event id.
 
-        The same `txn_id` again is the same event. `encrypted=False` sends in clear, where the room allows that.
+        The same `txn_id` again is the same event. `encrypted=False` sends in clear, where the room allows that. `via`
+        is said in clear of a draft that is sealed (`Drafts.seal`).
         """
         txn_id = txn_id or randomness.token_hex(16)
         if not encrypted:
@@ -163,7 +170,7 @@ class Messenger:
         if not room.encrypted and not (await self.load_room(room_id)).encrypted:
             raise SdkError(f"room {room_id} is not encrypted; say encrypted=False to send in clear")
         async with self._sending.setdefault(room_id, asyncio.Lock()):
-            return await self._send_encrypted(room_id, event_type, content, txn_id)
+            return await self._send_encrypted(room_id, event_type, content, txn_id, via)
 
     async def redact(self, room_id: str, event_id: str, reason: str | None = None) -> str:
         """Take a message's content back, as far as the server and obliging clients can; returns the redaction's id."""
@@ -201,6 +208,7 @@ class Messenger:
             one_time_keys=counts.get("signed_curve25519", 0) if isinstance(counts, dict) else None,
             fallback_unused=tuple(fallback) if isinstance(fallback, list) else None,
         )
+        self.drafts.hear(list(part.to_device))
         received = self.engine.receive(part, self._now())
         messages = [
             message
@@ -212,6 +220,16 @@ class Messenger:
             self.rooms.apply(room_id, _events(invited, "invite_state"), membership="invite")
         late = (opened_message(opened, opened.room_id) for opened in received.late)
         return SyncUpdate(tuple(messages), tuple(late), tuple(rooms.get("invite") or {}))
+
+    def _is_in(self, room_id: str) -> bool:
+        room = self.rooms.get(room_id)
+        return room is not None and room.membership == "join"
+
+    def _note_sealed(self, messages: Sequence[Message]) -> None:
+        """A draft that another device of this person has sealed is not sealed here, whatever the platform says."""
+        for message in messages:
+            if message.sender == self.user_id and message.via is not None and message.via.draft_id is not None:
+                self.drafts.note_sealed(message.via.draft_id, message.event_id)
 
     def _timeline(self, room_id: str, section: Json, membership: str) -> list[Message]:
         timeline = _events(section, "timeline")
@@ -228,7 +246,7 @@ class Messenger:
             return closed_message(event, room_id, opened)
         return opened_message(opened, room_id)
 
-    async def _send_encrypted(self, room_id: str, event_type: str, content: Json, txn_id: str) -> str:
+    async def _send_encrypted(self, room_id: str, event_type: str, content: Json, txn_id: str, via: Json | None) -> str:
         """Refresh the grant view, share, encrypt, send; again when the platform or the room has moved on meanwhile."""
         for _ in range(SEND_ATTEMPTS):
             version, view = await self._consent.fresh_view()
@@ -238,6 +256,8 @@ class Messenger:
                 encrypted = self._encrypt(settings, view, event_type, content, version)
             except SharingNeededError:
                 continue
+            if via is not None:
+                encrypted[VIA] = via
             try:
                 return await self._put_event(room_id, "m.room.encrypted", encrypted, txn_id)
             except MatrixError as error:

@@ -22,6 +22,7 @@ from paraph.sdk.inbox import MAX_SKEW_MS, Asked, Checked, GrantBook
 from paraph.sdk.intake import Intake
 from paraph.sdk.keystore import MemoryStore, Records, Store
 from paraph.sdk.partner_auth import PartnerAuth
+from paraph.sdk.partner_drafts import Acts, DraftStatus
 from paraph.sdk.partner_flow import Asking, Granted, PartnerFlow
 from paraph.sdk.partners import Trust
 from paraph.sdk.person import system_time
@@ -117,6 +118,7 @@ class Partner:
         self._book = GrantBook(records, self.engine, record.slug)
         self._intake = Intake(self.engine, self._book)
         self._platform = PlatformLog(transport, records, trust, now)
+        self._acts = Acts(self.auth, self.grants, records, self.engine, self._book, self._platform, now)
 
     def __repr__(self) -> str:
         return f"Partner({self.slug}, {self.device_id})"
@@ -285,9 +287,13 @@ class Partner:
 
     # Reading
 
-    async def grants(self) -> list[str]:
-        """The ids of the live grants that verify against their authors' pinned identities; others are left out."""
-        answer = await self._call("GET", "/inbox/v1/grants")
+    async def grants(self, grant_id: str | None = None) -> list[str]:
+        """The ids of the live grants that verify against their authors' pinned identities; others are left out.
+
+        With `grant_id`, that one alone is asked for.
+        """
+        params = {} if grant_id is None else {"grant_id": grant_id}
+        answer = await self._call("GET", "/inbox/v1/grants", params=params)
         with self._records.step():
             return [grant.grant_id for grant in self._book.take_in(answer["grants"])]
 
@@ -320,6 +326,34 @@ class Partner:
             messages = self._intake.take(room_id, events, checked)
         pending = tuple(m.event_id for m in messages if m.undecryptable is not None)
         return Page(messages, pending, tuple(found.entry for found in checked), answer.get("next"))
+
+    # Writing
+
+    async def draft(
+        self, grant_id: str, room_id: str, content: str | Mapping[str, Any], *, expires: int | None = None
+    ) -> str:
+        """Leave a draft for the grant's author, a text or a whole message content; returns its id.
+
+        One of her devices sends it as hers, or she declines: `draft_status`. It waits until `expires` (milliseconds, at
+        most 30 days ahead, by default a week). Raises DraftError, ProblemError, ReceiptError.
+        """
+        content = {"msgtype": "m.text", "body": content} if isinstance(content, str) else content
+        return (await self._acts.leave(grant_id, room_id, content, expires)).draft_id
+
+    async def draft_status(self, draft_id: str) -> DraftStatus:
+        """What has become of a draft."""
+        return await self._acts.status(draft_id)
+
+    async def withdraw(self, draft_id: str) -> DraftStatus:
+        """Take a draft back that waits; ProblemError `draft-claimed` while a device is sealing it."""
+        return await self._acts.withdraw(draft_id)
+
+    async def delete(self, room_id: str, event_id: str, purpose: str, *, reason: str | None = None) -> LedgerEntry:
+        """Delete a message of an author who let it, in her name; returns the entry, where she finds the reason.
+
+        Files that it referred to stay on the platform, without their keys. Raises ProblemError, ReceiptError.
+        """
+        return await self._acts.delete(room_id, event_id, purpose, reason)
 
     # Receipts
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from paraph.protocol.draft import VIA, read_via, via_hash
+from paraph.protocol.errors import ProtocolError
 from paraph.protocol.identifiers import is_partner
 from paraph.sdk.engine.model import Decrypted, RoomSettings
 from paraph.sdk.errors import DecryptionError
@@ -47,6 +49,19 @@ class Room(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Via:
+    """Through which partner a message (or the deletion of one) came.
+
+    `confirmed`: the sending device says the same inside the message. Else it is the platform's word alone or, where
+    `partner` is None, only the device's, and the platform does not say which partner it was.
+    """
+
+    partner: str | None
+    draft_id: str | None
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A message of a room's timeline. `ts` is the server's time in milliseconds.
 
@@ -64,6 +79,7 @@ class Message:
     verified: bool = False
     undecryptable: str | None = None
     redacted: bool = False
+    via: Via | None = None
 
     @property
     def body(self) -> str | None:
@@ -118,19 +134,44 @@ def plain_message(event: dict[str, Any], room_id: str) -> Message:
     redacted = "redacted_because" in (event.get("unsigned") or {})
     content = event.get("content")
     kind = str(event.get("type"))
-    return _message(
-        event, room_id, kind, content if isinstance(content, dict) else {}, encrypted=False, redacted=redacted
-    )
+    content = content if isinstance(content, dict) else {}
+    by = (event.get("unsigned") or {}).get("redacted_because") if redacted else event
+    via = _deleted_via(by) if redacted or kind == "m.room.redaction" else None
+    return _message(event, room_id, kind, content, encrypted=False, redacted=redacted, via=via)
 
 
 def opened_message(opened: Decrypted, room_id: str) -> Message:
     """A decrypted event."""
-    return _message(opened.event, room_id, opened.type, opened.content, verified=opened.sender_verified)
+    via = _via(opened.event, opened.content.get(VIA))
+    return _message(opened.event, room_id, opened.type, opened.content, verified=opened.sender_verified, via=via)
 
 
 def closed_message(event: dict[str, Any], room_id: str, error: DecryptionError) -> Message:
     """An event that cannot be opened, and why."""
-    return _message(event, room_id, "m.room.encrypted", {}, undecryptable=f"{error.code}: {error}")
+    undecryptable = f"{error.code}: {error}"
+    return _message(event, room_id, "m.room.encrypted", {}, undecryptable=undecryptable, via=_via(event, None))
+
+
+def _via(event: dict[str, Any], claimed: Any) -> Via | None:
+    """What the event says in clear, held against the hash that its plaintext claims."""
+    hashed = claimed.get("hash") if isinstance(claimed, dict) else None
+    try:
+        content = event.get("content")
+        clear = read_via(content if isinstance(content, dict) else {})
+    except ProtocolError:
+        clear = None
+    if clear is None:
+        return None if hashed is None else Via(None, None, confirmed=False)
+    same = hashed == via_hash({"partner": clear.partner, "draft_id": clear.draft_id})
+    return Via(clear.partner, clear.draft_id, confirmed=same)
+
+
+def _deleted_via(redaction: Any) -> Via | None:
+    """The partner through which a message was deleted; the platform says so, since no device took part."""
+    content = redaction.get("content") if isinstance(redaction, dict) else None
+    via = content.get(VIA) if isinstance(content, dict) else None
+    partner = via.get("partner") if isinstance(via, dict) else None
+    return Via(partner, None, confirmed=False) if isinstance(partner, str) else None
 
 
 def _message(event: dict[str, Any], room_id: str, kind: str, content: dict[str, Any], **more: Any) -> Message:

@@ -21,8 +21,6 @@ from paraph.sdk.errors import LogError, TrustError
 from paraph.sdk.ledger import Account
 from paraph.sdk.partners import ProvenPartner
 
-READ = "read"
-
 
 @dataclass(frozen=True, slots=True)
 class GrantState:
@@ -71,8 +69,9 @@ class Standing:
     partners: Mapping[str, ProvenPartner]
 
     def access(self, state: GrantState, at: int, behind: int) -> PartnerAccess | None:
-        """Who gets keys under this grant at `at` (ms), on a device whose clock is `behind`; None if nobody.
+        """Whose devices stand behind this grant, and for what, at `at` (ms), on a device whose clock is `behind`.
 
+        None if it gives nothing then.
         Raises LogError, TrustError or ProtocolError for what cannot be relied upon.
         """
         try:
@@ -86,12 +85,14 @@ class Standing:
         if partner is None:
             raise TrustError("nothing is proven about the partner")
         scope = self._scope(state, partner, at)
-        if scope is None or READ not in scope.verbs:
+        if scope is None:
             return None
         self._check_grant(state)
         devices = partner.live_devices(at)
         until = scope.until - behind
-        return PartnerAccess(grant.grant_id, partner.info.user_id, scope.rooms, until, devices, scope.excluded)
+        return PartnerAccess(
+            grant.grant_id, partner.info.user_id, scope.rooms, until, devices, scope.excluded, scope.verbs
+        )
 
     def _scope(self, state: GrantState, partner: ProvenPartner, at: int) -> Scope | None:
         grant, info = state.grant, partner.info

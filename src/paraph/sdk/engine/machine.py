@@ -190,7 +190,7 @@ class DeviceEngine:
         }
         if view is not None and view.is_fresh(now, VIEW_MAX_AGE_MS) and not settings.closed:
             for access in view.partners:
-                if access.covers(settings.room_id) and now < access.until:
+                if access.reads and access.covers(settings.room_id) and now < access.until:
                     found.update((p, access.grant_id) for p in access.devices if p not in found)
         return list(found.items())
 

@@ -89,7 +89,7 @@ class Peer:
 class PartnerAccess:
     """One live grant as recipients: which partner devices may get keys in which rooms (None: all but `excluded`).
 
-    `until` is by this device's own clock.
+    `until` is by this device's own clock. Without the verb `read` they get no room keys.
     """
 
     grant_id: str
@@ -98,9 +98,15 @@ class PartnerAccess:
     until: int
     devices: tuple[Peer, ...]
     excluded: frozenset[str] = frozenset()
+    verbs: frozenset[str] = frozenset(("read",))
+
+    @property
+    def reads(self) -> bool:
+        """Whether the partner may open anything."""
+        return "read" in self.verbs
 
     def covers(self, room_id: str) -> bool:
-        """Whether keys of this room may go to the partner."""
+        """Whether the grant covers this room."""
         return room_id not in self.excluded and (self.rooms is None or room_id in self.rooms)
 
 

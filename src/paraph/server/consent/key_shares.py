@@ -86,8 +86,10 @@ class KeyShares:
             raise bad_document(f"expected 1 to {MAX_SHARES} shares, found {len(shares)}")
         slug = held.grant.partner
         scope = held.scope(self._partners.agreements(tx, slug), self._clock())
-        if scope is None or "read" not in scope.verbs:
-            raise GrantOver(grant_id, "lets nobody read now; no keys are taken")
+        if scope is None:
+            raise GrantOver(grant_id, "gives nobody anything now; no keys are taken")
+        if "read" not in scope.verbs and any(share.session is not None for share in shares):
+            raise GrantOver(grant_id, "lets nobody read now; no room keys are taken")
         sender_key = self._sender_key(tx, caller)
         live = self._partners.live_devices(tx, slug)
         for share in shares:
