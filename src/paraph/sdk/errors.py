@@ -102,5 +102,9 @@ class ReceiptError(SdkError):
     """The answer of the Inbox API lacks a fitting access entry, so its data are refused."""
 
 
+class MediaError(SdkError):
+    """A message's file is not the one that its author uploaded, or cannot be opened."""
+
+
 class ConsentRefusedError(SdkError):
     """The person did not agree to the text of a grant; nothing was signed."""

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
@@ -15,10 +16,12 @@ from paraph.sdk.engine.cross_signing import IdentitySeeds
 from paraph.sdk.errors import MatrixError, SdkError
 from paraph.sdk.history import Collector, History, Self, fork_evidence
 from paraph.sdk.keystore import MemoryStore, Records, Store
+from paraph.sdk.media import Media
 from paraph.sdk.messaging import Messenger
 from paraph.sdk.partners import PartnerInfo, Trust
 from paraph.sdk.promises import filed
 from paraph.sdk.receipts import LedgerEntry
+from paraph.sdk.rooms import Message
 from paraph.sdk.standing import GrantState
 from paraph.sdk.transport import CLIENT, Json, Transport
 
@@ -74,6 +77,7 @@ class Person(Messenger):
         consent = Consent(transport, records, engine, driver, trust, now)
         super().__init__(transport, records, engine, driver, consent, now)
         self._authorize = Authorize(transport, consent, now)
+        self._media = Media(transport)
 
     def __repr__(self) -> str:
         return f"Person({self.user_id}, {self.device_id})"
@@ -214,6 +218,25 @@ class Person(Messenger):
         """Take in another own device's room keys; how many were new. What they open is never shown as verified."""
         with self._records.step():
             return self.engine.inbound.import_(list(exported))
+
+    # Files
+
+    async def send_file(
+        self, room_id: str, source: bytes | Path, *, name: str | None = None, content_type: str | None = None
+    ) -> str:
+        """Encrypt a file, upload it and send the message that opens it; returns its event id.
+
+        `name` is by default the path's. Raises MatrixError where it is too large or the account has no room for it.
+        """
+        room = self.rooms.get(room_id) or await self.load_room(room_id)
+        if not room.encrypted:
+            raise SdkError(f"room {room_id} is not encrypted; files are sent to encrypted rooms only")
+        content = await self._media.upload(room_id, source, name, content_type)
+        return await self.send(room_id, "m.room.message", content)
+
+    async def download(self, message: Message) -> bytes:
+        """The file that a message carries, decrypted. Raises MediaError."""
+        return await self._media.download(message)
 
     # Partners
 

@@ -20,6 +20,7 @@ PARAPH = "/_paraph/v1"
 BUSY = frozenset({429, 502, 503})
 
 Json = dict[str, Any]
+Bytes = bytes  # a method of Transport has that name
 
 
 def path(template: str, *segments: str) -> str:
@@ -29,7 +30,7 @@ def path(template: str, *segments: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request as it was asked for. `public`: it carries no token."""
+    """One request as it was asked for. `public`: it carries no token. `content` is a body that is no JSON."""
 
     method: str
     path: str
@@ -38,6 +39,7 @@ class _Call:
     form: Mapping[str, str] | None = None
     wait_ms: int = 0
     public: bool = False
+    content: bytes | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -115,7 +117,19 @@ class Transport:
 
     async def bytes(self, path: str) -> bytes:
         """The body of a GET. Raises as `json`."""
-        return (await self._send(_Call("GET", path), True)).content
+        return (await self.file(path)).content
+
+    async def file(self, path: str, *, params: Mapping[str, str | int] | None = None) -> httpx.Response:
+        """The whole answer of a GET: a body of any kind, and its headers. Raises as `json`."""
+        return await self._send(_Call("GET", path, params=params), True)
+
+    async def upload(self, path: str, content: Bytes, *, params: Mapping[str, str | int] | None = None) -> Json:
+        """POST bytes; the answer, an object. Repeated as a GET is: at worst they are kept twice. Raises as `json`."""
+        call = _Call("POST", path, params=params, content=content)
+        answer = _decoded(call, await self._send(call, True))
+        if not isinstance(answer, dict):
+            raise TransportError(f"{call}: the answer is no JSON object")
+        return answer
 
     async def _send(self, call: _Call, repeatable: bool) -> httpx.Response:
         used = self.token
@@ -156,8 +170,10 @@ class Transport:
 
     async def _once(self, call: _Call) -> httpx.Response:
         headers = {} if call.public else self._identity(call)
-        content = None
-        if call.body is not None:
+        content = call.content
+        if content is not None:
+            headers["content-type"] = "application/octet-stream"
+        elif call.body is not None:
             headers["content-type"] = "application/json"
             content = msgspec.json.encode(call.body)
         response = await self._client.request(
