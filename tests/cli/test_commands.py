@@ -76,6 +76,21 @@ def test_an_agreement_from_draft_to_end(terminal: Terminal, server: RunningServe
     assert "version 2, ended" in terminal.ok("partner", "list", "--data", terminal.data)
 
 
+def test_where_answers_may_go_is_registered(terminal: Terminal) -> None:
+    """Redirect URIs are given with the registration, or later; another client key replaces the old one."""
+    keys = partner(terminal, "redirected")
+    common = ("partner", "register", "redirected", "--name", "R", "--data", terminal.data)
+    uri = "https://redirected.example/callback"
+    terminal.ok(*common, "--public", keys / "public.json", "--redirect-uri", uri, "--redirect-uri", f"{uri}2")
+    refused = terminal.refused(*common, "--public", keys / "public.json", "--redirect-uri", "http://elsewhere.example/")
+    assert "https URI" in refused
+    terminal.ok("partner", "keys", "--out", terminal.folder / "next")
+    public = json.loads((terminal.folder / "next" / "public.json").read_text())
+    public["master_key"] = json.loads((keys / "public.json").read_text())["master_key"]
+    (keys / "rotated.json").write_text(json.dumps(public))
+    terminal.ok(*common, "--public", keys / "rotated.json")
+
+
 def test_private_keys_are_private_and_never_overwritten(terminal: Terminal) -> None:
     """Key files have mode 0600, and a second `partner keys` into the same folder is refused."""
     keys = partner(terminal, "umbra")
@@ -143,7 +158,7 @@ def test_every_command_has_help_with_an_example() -> None:
     runner = CliRunner()
     for command in (
         ("serve",), ("demo",), ("user", "add"), ("user", "list"), ("user", "invite"), ("partner", "keys"),
-        ("partner", "register"), ("partner", "list"), ("agreement", "draft"), ("agreement", "sign"),
+        ("consent",), ("partner", "register"), ("partner", "list"), ("agreement", "draft"), ("agreement", "sign"),
         ("agreement", "publish"), ("agreement", "show"), ("agreement", "end"), ("log", "verify"),
     ):  # fmt: skip
         result = runner.invoke(app, [*command, "--help"])
