@@ -55,7 +55,8 @@ def failing(step: Callable[..., Any], when: str, failures: list[str]) -> Callabl
 
 STEPS = [
     (CheckpointStore, "stage"),
-    (LogFolder, "add"),
+    (LogFolder, "write"),
+    (LogFolder, "show"),
     (CheckpointStore, "advance"),
     (MapStore, "write"),
     (LogFolder, "publish"),

@@ -106,15 +106,14 @@ async def test_leaves_that_wait_and_a_batch_at_hand(tmp_path: Path) -> None:
     """What a crash leaves is in order: a batch that is staged, half of its tiles written, leaves that wait."""
     await made(tmp_path)
     log = open_log(tmp_path, ORIGIN)
-    batch = log.stage([], NOON)
-    tiles = log._edge.append(batch.leaves, [b"\x01" * 32]) if log._edge else {}  # only to learn a path
+    log.stage([], NOON)
+    prepared = log._prepared or pytest.fail("nothing is prepared")
     log.close()
-    assert tiles
     found = await findings(tmp_path)
     assert wrong(found) == set()
     assert "are to follow" in found["staged batch"].found
-    path = next(tile.path for tile in tiles if tile.level == 0)
-    (tmp_path / "log" / path).write_bytes(b"other bytes than those of the batch")
+    place = next(place for place in prepared.written.places if "tile/0/" in str(place))
+    place.write_bytes(b"other bytes than those of the batch")
     assert wrong(await findings(tmp_path)) == {"strangers"}
 
 

@@ -27,6 +27,9 @@ _LENGTH = 4
 class CheckpointStore:
     """The signed head and the one staged batch; every change is on disk when its method returns."""
 
+    _parsed: tuple[tuple[int, bytes], Batch] | None = None
+    """The newest row of `staged` seen here, and what it says."""
+
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -69,14 +72,20 @@ class CheckpointStore:
     def staged(self) -> Batch | None:
         """The batch that was staged last, whether or not it was finished."""
         row = self._connection.execute("SELECT start, leaves FROM staged").fetchone()
-        return None if row is None else Batch(row[0], _unpack(row[1]))
+        if row is None:
+            return None
+        if self._parsed is None or self._parsed[0] != row:
+            self._parsed = row, Batch(row[0], _unpack(row[1]))
+        return self._parsed[1]
 
     def stage(self, batch: Batch) -> None:
         """Fix the next batch, bytes and order; raises LogStopped if the one before it is not finished."""
         head, before = self.head(), self.staged()
         if head is None or head.size != batch.start or (before is not None and before.end != head.size):
             raise LogStopped(f"a batch that begins at {batch.start} cannot be staged: another is unfinished")
-        self._connection.execute("INSERT OR REPLACE INTO staged VALUES (1, ?, ?)", (batch.start, _pack(batch.leaves)))
+        row = batch.start, _pack(batch.leaves)
+        self._connection.execute("INSERT OR REPLACE INTO staged VALUES (1, ?, ?)", row)
+        self._parsed = row, batch
 
     def advance(self, old: Head, new: Head) -> None:
         """Move the head from `old` to `new`; raises LogStopped if it is not `old` (compare-and-set)."""

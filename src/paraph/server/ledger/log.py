@@ -1,14 +1,17 @@
 """One batch from staged leaves to a published checkpoint: the same code in normal running and after a crash.
 
-The order is what makes it safe. The batch is fixed on disk (`stage`), then `extend` writes its tiles and moves the
-signed head by compare-and-set, and `publish` publishes the checkpoint and drops partial tiles. Each step finds what it
-did before and does it again with the same bytes or not at all, so all of it may be cut off anywhere and repeated.
+The order is what makes it safe. The batch is fixed on disk (`stage`), then `extend` gives its tiles their names and
+moves the signed head by compare-and-set, and `publish` publishes the checkpoint and drops partial tiles. Each step
+finds what it did before and does it again with the same bytes or not at all, so all of it may be cut off anywhere and
+repeated. What nobody can see yet may come sooner: the tiles' bytes are synced, beside their places, while the batch is.
 """
 
 import contextlib
 import secrets
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from paraph.protocol.base64 import b64url
@@ -16,7 +19,7 @@ from paraph.protocol.entry import epoch_leaf
 from paraph.server.ledger.checkpoints import CheckpointStore
 from paraph.server.ledger.edge import LogEdge
 from paraph.server.ledger.errors import LogStopped, StartRefused
-from paraph.server.ledger.files import LogFolder
+from paraph.server.ledger.files import LogFolder, Written
 from paraph.server.ledger.key import load_log_key
 from paraph.server.ledger.label_map import LabelMap
 from paraph.server.ledger.map_store import MapStore
@@ -25,9 +28,19 @@ from paraph.tlog import checkpoint, note
 from paraph.tlog.checkpoint import Checkpoint
 from paraph.tlog.errors import TlogError
 from paraph.tlog.merkle import leaf_hash
-from paraph.tlog.tiles import TILE_WIDTH, new_bundles, new_tiles, parse_entries
+from paraph.tlog.tiles import TILE_WIDTH, Tile, new_bundles, new_tiles, parse_entries
 
 _shuffle = secrets.SystemRandom().shuffle
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A staged batch with its leaf hashes, the edge after it, and its files, which have no names yet."""
+
+    batch: Batch
+    hashes: list[bytes]
+    edge: LogEdge
+    written: Written
 
 
 class Log:
@@ -41,6 +54,8 @@ class Log:
         self.label_map = label_map
         self._signer = signer
         self._edge: LogEdge | None = None
+        self._prepared: _Prepared | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="log-stage")
         self.timed: Callable[[str], AbstractContextManager[None]] = _untimed
         """Stands around the stages of a batch."""
 
@@ -83,7 +98,7 @@ class Log:
         map_root = b64url(self.label_map.root_after(head.size, order))
         epoch = epoch_leaf(head.epochs, head.size, map_root, max(now, head.time))
         batch = Batch(head.size, (*order, epoch))
-        self.checkpoints.stage(batch)
+        self._prepared = self._fix(head, batch)
         return batch
 
     def signed(self) -> bytes:
@@ -99,12 +114,13 @@ class Log:
         batch = self.checkpoints.staged()
         if batch is None:
             return None
-        hashes = [leaf_hash(leaf) for leaf in batch.leaves]
         self.label_map.check(batch)
         head = self.head()
         if batch.start == head.size:
-            self._extend(head, batch, hashes)
-        elif batch.end != head.size:
+            hashes = self._extend(head, batch)
+        elif batch.end == head.size:
+            hashes = [leaf_hash(leaf) for leaf in batch.leaves]
+        else:
             raise LogStopped(
                 f"the staged batch [{batch.start}, {batch.end}) does not meet the head of size {head.size}"
             )
@@ -130,23 +146,48 @@ class Log:
             found += list(enumerate(entries, start=bundle.index * TILE_WIDTH))
         return [(index, leaf) for index, leaf in found if index >= size and not is_epoch(leaf)]
 
-    def _extend(self, head: Head, batch: Batch, hashes: Sequence[bytes]) -> Head:
-        edge, self._edge = self._edge, None  # appending changes the edge: after a failure it is read back from disk
+    def _fix(self, head: Head, batch: Batch) -> "_Prepared":
+        """The batch in checkpoints.db, and its files' bytes beside their places: durable, in the time of one sync."""
+        edge, hashes, tiles = self._grown(head, batch)
+        staging = self._thread.submit(self.checkpoints.stage, batch)
+        try:
+            written = self.folder.write(tiles)
+        finally:
+            staging.result()
+        return _Prepared(batch, hashes, edge, written)
+
+    def _grown(self, head: Head, batch: Batch) -> tuple[LogEdge, list[bytes], dict[Tile, bytes]]:
+        """The edge after a batch that follows the head, its leaf hashes, and the files that are new."""
+        edge, self._edge = self._edge, None  # appending changes it: after a failure it is read back from disk
         if edge is None or edge.size != head.size:
             edge = LogEdge.restore(head.size, head.root, self.folder.read)
+        hashes = [leaf_hash(leaf) for leaf in batch.leaves]
+        return edge, hashes, edge.append(batch.leaves, hashes)
+
+    def _show(self, head: Head, batch: Batch) -> tuple[LogEdge, list[bytes]]:
+        """Give the batch's files their names."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared.batch == batch:
+            self.folder.show(prepared.written)
+            return prepared.edge, prepared.hashes
+        edge, hashes, tiles = self._grown(head, batch)
+        self.folder.add(tiles)
+        return edge, hashes
+
+    def _extend(self, head: Head, batch: Batch) -> list[bytes]:
         with self.timed("write"):
-            self.folder.add(edge.append(batch.leaves, hashes))
+            edge, hashes = self._show(head, batch)
         with self.timed("sign"):
             signed = checkpoint.sign(Checkpoint(self.origin, edge.size, edge.root()), self._signer)
         epoch = batch.epoch
-        new = Head(edge.size, edge.root(), epoch.n + 1, epoch.time, signed)
         with self.timed("keep"):
-            self.checkpoints.advance(head, new)
+            self.checkpoints.advance(head, Head(edge.size, edge.root(), epoch.n + 1, epoch.time, signed))
         self._edge = edge
-        return new
+        return hashes
 
     def close(self) -> None:
         """Close checkpoints.db and map.db."""
+        self._thread.shutdown()
         self.checkpoints.close()
         self.label_map.close()
 
