@@ -26,7 +26,7 @@ CHECK = Path(__file__).parent / "sabotage" / "check.py"
 Hole = Callable[[pytest.MonkeyPatch], None]
 
 WITHOUT_WITNESSES = "the log is shown without its witnesses' cosignatures"
-STRANGERS_GRANT = "a grant is slipped in, signed by a stranger's device"
+FORGED_GRANT = "a grant is slipped in, signed by an impostor's device"
 STOLEN_KEY = "the same, signed with her phone's stolen key, kept out of the log"
 GHOST = "a second device of Marquee's, signed and kept out of the log"
 OLD_LOG = "her phone revokes; her laptop sees the old log for 11 minutes (its clock is put ahead)"
@@ -61,7 +61,7 @@ def believes_any_device(monkeypatch: pytest.MonkeyPatch) -> None:
     ("hole", "lies"),
     [
         (needs_no_quorum, {WITHOUT_WITNESSES}),
-        (believes_any_grant, {STRANGERS_GRANT, STOLEN_KEY}),
+        (believes_any_grant, {FORGED_GRANT, STOLEN_KEY}),
         (careless.asks_for_no_record, {STOLEN_KEY}),
         (believes_any_device, {GHOST}),
         (careless.knows_no_age, {OLD_LOG}),

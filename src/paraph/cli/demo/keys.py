@@ -55,7 +55,7 @@ class Keys:
     async def play(self, stranger: Intruder, phone: Intruder, ghost: Partner) -> None:
         """Tell her every lie; she is told the truth again in the end."""
         await self._without_witnesses()
-        await self._forged("a grant is slipped in, signed by a stranger's device", stranger)
+        await self._forged("a grant is slipped in, signed by an impostor's device", stranger)
         await self._forged("the same, signed with her phone's stolen key, kept out of the log", phone)
         await self._ghost(ghost)
         await self._revocation()

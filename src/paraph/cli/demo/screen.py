@@ -99,7 +99,7 @@ class Screen:
             if row.unreceipted is not None:
                 self._item("[bold red]NO RECEIPT[/]", f"{row.partner} takes nothing", _quiet(row.unreceipted))
         opened = _closed(stranger.opened, str(stranger))
-        self._say(f"A device that a stranger listed under her name opens {opened}, with the whole database.")
+        self._say(f"A device that an impostor listed under her name opens {opened}, with the whole database.")
 
     def cheat(self, cheat: Cheat) -> None:
         """What came of one lie to get a key."""
@@ -163,7 +163,8 @@ class Screen:
         mark = "[green]verified[/]" if log.verified else "[bold red]NOT VERIFIED[/]"
         self._item(mark, f"{log.size} leaves: {kinds}")
         mark = "[green]found[/]" if log.tampering.refused else "[bold red]NOT FOUND[/]"
-        self._item(mark, log.tampering.what, _quiet(log.tampering.answer))
+        # Where, and not what: hashes that are cut short may look alike.
+        self._item(mark, log.tampering.what, _quiet(log.tampering.answer.partition(": expected")[0]))
         mark = "[green]audited[/]" if published.refused else "[bold red]FAILED[/]"
         self._item(mark, published.what, _quiet(published.answer))
 
