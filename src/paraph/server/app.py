@@ -30,6 +30,7 @@ from paraph.server.inbox import http as inbox_http
 from paraph.server.inbox import writing_http
 from paraph.server.inbox.deletes import Deletes
 from paraph.server.inbox.drafts import Drafts
+from paraph.server.inbox.expiry import Expiry
 from paraph.server.inbox.service import Inbox
 from paraph.server.ledger import http as ledger_http
 from paraph.server.ledger.errors import LedgerError
@@ -125,8 +126,8 @@ class Server:
             clock=system_time,
             note=self.inbox.feed.note_draft,
         )
+        self._expiry = Expiry(self.drafts.expire)
         self.deletes = Deletes(self.database, self.ledger, self.consent, self.messenger)
-        self.consent.grants.on_revoked.append(self.drafts.on_revoked)
         self.accounts.on_logout.append(lambda tx, user_id, _device_id: self.inbox.feed.on_devices(tx, user_id))
         hooks.before_send, hooks.on_via = gate.before_send, self.drafts.on_sent
         hooks.on_membership += [self._note_device_lists, self.consent.notices.on_membership]
@@ -193,14 +194,14 @@ class Server:
                 "api": api_hash(self.application.endpoints),
             }
         )
-        await self.drafts.start()
+        self._expiry.start()
         await self.media.start()
 
     async def stop(self) -> None:
         """Wake every long poll, finish the log's batch, commit what is queued."""
         self.messenger.stop()
         await self.media.stop()
-        await self.drafts.stop()
+        await self._expiry.stop()
         await self.ledger.stop()
         await self.accounts.close()
         await self.database.close()

@@ -250,7 +250,6 @@ class World:
             clock=self.clock,
             note=self.inbox.feed.note_draft,
         )
-        self.consent.grants.on_revoked.append(self.drafts.on_revoked)
         hooks.before_send, hooks.on_via = self.gate.before_send, self.drafts.on_sent
         hooks.on_membership.append(self.consent.notices.on_membership)
         hooks.on_closed.append(self.consent.notices.on_closed)

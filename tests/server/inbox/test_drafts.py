@@ -48,7 +48,7 @@ async def test_every_step_is_on_record(tmp_path: Path) -> None:
         assert (await desk.withdraw(third)).json()["status"] == "withdrawn"
         here.clock.now += 2_000
         assert await here.drafts.expire() == 1
-        ends = [
+        ends: list[dict[str, Any]] = [
             {"draft_id": first, "status": "sealed", "room_id": desk.room_id, "event_id": event_id},
             {"draft_id": second, "status": "declined", "room_id": None, "event_id": None},
             {"draft_id": third, "status": "withdrawn", "room_id": None, "event_id": None},
@@ -205,6 +205,18 @@ async def test_a_revocation_ends_what_waits(tmp_path: Path) -> None:
         assert code(await desk.post(desk.document())) == "not-granted"
         rows = await here.database.read(lambda tx: tx.rows("SELECT document FROM inbox_drafts"))
         assert rows == [(None,), (None,)]
+
+
+async def test_the_end_of_the_agreement_ends_what_waits(tmp_path: Path) -> None:
+    """All its grants are over, and the drafts under them."""
+    async with world(tmp_path) as here:
+        desk = await Desk(here).set()
+        draft_id = await desk.left()
+        assert (await desk.claim(draft_id)).status_code == 200
+        assert (await here.end_agreement(desk.partner)).status_code == 200
+        assert await desk.refused(draft_id) == "ORG_PARAPH_DRAFT_SETTLED"
+        last = (await here.entries(desk.author, "draft"))[-1]
+        assert last["body"]["status"] == "expired"
 
 
 async def test_sealing_and_revoking_at_once(tmp_path: Path) -> None:

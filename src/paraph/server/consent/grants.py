@@ -67,8 +67,6 @@ class Grants:
         self._gate = gate
         self._notices = notices
         self._clock = clock
-        self.on_revoked: list[Callable[[Transaction, str], None]] = []
-        """What else ends with a grant: called with its id, in the transaction that revokes it."""
 
     # -- enrolment --
 
@@ -228,8 +226,6 @@ class Grants:
         recorded = self._ledger.record_private(tx, "revoke", caller.user_id, held.grant.partner, body)
         version = self._gate.bump(tx, caller.user_id)
         store.revoke_grant(tx, grant_id, revocation, recorded.seq, version)
-        for hook in self.on_revoked:
-            hook(tx, grant_id)
         self._changed(tx, GrantChange(caller.user_id, held.grant.partner, grant_id, "revoked"))
         return Outcome(version, recorded)
 

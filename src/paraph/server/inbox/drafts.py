@@ -5,8 +5,6 @@ time have it, and records what became of it; the words, and the room until they 
 step is decided and recorded in one write transaction, the sealing in that of the message itself.
 """
 
-import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +14,7 @@ from paraph.protocol.draft import WRITE_DRAFT, Draft, read_via, verify_draft
 from paraph.protocol.limits import DAY_MS, MAX_DRAFT_RECIPIENTS
 from paraph.server.consent.access import LiveGrant
 from paraph.server.consent.errors import Conflict, GrantOver, NotEnrolled, bad_document, forbidden, not_found, refusing
+from paraph.server.consent.hooks import GrantChange
 from paraph.server.consent.service import Consent
 from paraph.server.devices.service import Devices
 from paraph.server.http import PartnerPrincipal, PersonPrincipal, Problem
@@ -34,9 +33,7 @@ from paraph.server.inbox.receipts import answered
 from paraph.server.ledger.model import Recorded
 from paraph.server.ledger.service import Ledger
 from paraph.server.messenger.model import Event
-from paraph.server.storage import Database, StorageError, Transaction
-
-log = logging.getLogger(__name__)
+from paraph.server.storage import Database, Transaction
 
 LEASE_MS = 60_000
 """How long one device has a draft to itself."""
@@ -49,8 +46,8 @@ MAX_CLAIMS_A_DAY = 20
 MAX_AHEAD_MS = 300_000
 KEPT_MS = 30 * DAY_MS
 """How long after its time a settled draft's status can be asked for."""
-SWEEP_SECONDS = 20.0
 SWEEP_AT_ONCE = 100
+OVER = frozenset({"revoked", "ended"})
 WAITING = "org.paraph.draft_waiting"
 """To-device event that lets the author's devices ask for their drafts. It says which one, and nothing else."""
 ALGORITHM = "signed_curve25519"
@@ -90,7 +87,7 @@ class Drafts:
         self._is_closed = is_closed
         self._clock = clock
         self._note = note
-        self._sweeping: asyncio.Task[None] | None = None
+        consent.gate.hooks.on_grant.append(self.on_grant)
 
     # -- partners --
 
@@ -285,33 +282,13 @@ class Drafts:
             raise forbidden(f"{event.room_id} is closed to partners")
         self._settle(tx, held, Settlement(SEALED, room_id=event.room_id, event_id=event.event_id))
 
-    def on_revoked(self, tx: Transaction, grant_id: str) -> None:
-        """A grant is over for good, and with it what waits under it."""
-        for draft_id in store.open_under(tx, grant_id):
-            self._settle(tx, self._get(tx, draft_id), Settlement(EXPIRED))
+    def on_grant(self, tx: Transaction, change: GrantChange) -> None:
+        """A grant that is over for good takes with it what waits under it (hook of consent)."""
+        if change.what in OVER:
+            for draft_id in store.open_under(tx, change.grant_id):
+                self._settle(tx, self._get(tx, draft_id), Settlement(EXPIRED))
 
     # -- time --
-
-    async def start(self) -> None:
-        """Settle what expires, from now on."""
-        self._sweeping = asyncio.create_task(self._sweep())
-
-    async def stop(self) -> None:
-        """Stop that."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.gather(self._sweeping, return_exceptions=True)
-            self._sweeping = None
-
-    async def _sweep(self) -> None:
-        while True:
-            try:
-                await self.expire()
-            except StorageError as error:
-                log.warning("drafts could not be settled now: %s", error)
-            except Exception:
-                log.exception("drafts could not be settled")
-            await asyncio.sleep(SWEEP_SECONDS)
 
     async def expire(self) -> int:
         """Settle drafts whose time is over, and forget those of long ago; how many were settled."""
