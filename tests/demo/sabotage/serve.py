@@ -26,7 +26,7 @@ from paraph.server.consent.gate import GrantGate
 from paraph.server.consent.oauth import tokens
 from paraph.server.consent.partner_keys import PartnerKeys
 from paraph.server.devices.to_device import ToDevice
-from paraph.server.inbox import reading
+from paraph.server.inbox import reading, serving
 from paraph.server.ledger.model import Recorded
 from paraph.server.ledger.service import Ledger
 
@@ -53,7 +53,7 @@ def everybodys_words() -> None:
         return dict.fromkeys(self._source.members(tx, query.room_id), live)
 
     patch(reading.Reading, "_grants_of_authors", grants_of_authors)
-    patch(reading.Source, "opens", lambda _self, _origin: True)
+    patch(serving.Source, "opens", lambda _self, _origin: True)
 
 
 def every_room() -> None:
