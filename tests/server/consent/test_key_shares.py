@@ -118,3 +118,17 @@ async def test_keys_are_taken_from_enrolled_devices_under_a_live_grant_only(tmp_
         answer = await share(here, author, second, [one(author, device)])
         assert (answer.status_code, answer.json()["errcode"]) == (409, "ORG_PARAPH_GRANT_OVER")
         assert await here.entries(author, "key-share") == []
+
+
+async def test_without_the_verb_read_the_grant_key_is_taken_and_no_room_key(tmp_path: Path) -> None:
+    """A partner that may only write checks its records with the one; the other would open what nobody granted."""
+    async with world(tmp_path) as here:
+        author, other = await here.add_person("author"), await here.add_person("correspondent")
+        partner = await here.add_partner(verbs=["read", "write:draft"])
+        device = await here.add_partner_device(partner)
+        room_id = await here.room(author, other)
+        grant = await here.add_grant(author, partner, [room_id], verbs=["write:draft"])
+        assert (await share(here, author, grant, [one(author, device)])).status_code == 200
+        answer = await share(here, author, grant, [one(author, device), one(author, device, room_id)], txn="t2")
+        assert (answer.status_code, answer.json()["errcode"]) == (409, "ORG_PARAPH_GRANT_OVER")
+        assert [entry["body"]["session"] for entry in await here.entries(author, "key-share")] == [None]
