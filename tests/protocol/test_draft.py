@@ -151,7 +151,8 @@ def test_through_whom_a_message_came() -> None:
     assert via_hash(via) == "w7Z2yVoYdPPHeVdU7JDnLrYXbr3U19p7qw0AH6ddJfc"
     assert via_hash(via) == via_hash(dict(reversed(via.items())))
     assert via_hash({**via, "partner": "tempo"}) != via_hash(via)
-    for wrong in (None, "marquee", [], {}, {**via, "more": 1}, {**via, "draft_id": GRANT_ID}):
+    malformed: list[Any] = [None, "marquee", [], {}, {**via, "more": 1}, {**via, "draft_id": GRANT_ID}]
+    for wrong in malformed:
         with pytest.raises(DocumentError):
             read_via({"org.paraph.via": wrong})
 
