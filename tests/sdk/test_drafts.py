@@ -209,6 +209,60 @@ async def test_a_rule_seals_by_itself_in_its_rooms_and_up_to_its_number(tmp_path
                 here.author.drafts.set_rule(DraftRule("marquee", (room,), per_day=1))
 
 
+async def test_a_rule_waits_for_the_log(tmp_path: Path) -> None:
+    """What came while the log could not be relied upon is sealed once it can."""
+    async with stage(tmp_path) as here:
+        grant_id = await here.grant()
+        here.author.drafts.set_rule(DraftRule("marquee", (here.room_id,), per_day=1))
+        await here.partner.draft(grant_id, here.room_id, "Friday?")
+        here.shift = 11 * 60_000
+        await here.author.sync()
+        assert await here.read(here.correspondent) == []
+        here.shift = 0
+        here.author._consent.forget_view()
+        await here.author.sync()
+        assert [m.body for m in await here.read(here.correspondent)] == ["Friday?"]
+
+
+async def test_a_device_that_died_with_a_claim_leaves_the_draft_to_the_other(tmp_path: Path) -> None:
+    """A rule looks again while another device holds a draft, and seals it once the claim has run out."""
+    async with stage(tmp_path) as here:
+        grant_id = await here.grant()
+        second = await here.next_device(here.author)
+        second.drafts.set_rule(DraftRule("marquee", (here.room_id,), per_day=1))
+        draft_id = await here.partner.draft(grant_id, here.room_id, "Friday?")
+        await here.author._transport.json("POST", f"/_paraph/v1/drafts/{draft_id}/claim", {})
+        await second.sync()
+        assert [draft.held for draft in await second.drafts.waiting()] == [True]
+        await run_out(here)
+        await second.sync()
+        assert [m.body for m in await here.read(here.correspondent)] == ["Friday?"]
+
+
+async def run_out(here: Stage) -> None:
+    """Let a minute have passed for every claim."""
+    await here.server.database.write(lambda tx: tx.run("UPDATE inbox_drafts SET claimed_until = 1"))
+
+
+async def test_a_slow_device_claims_again(tmp_path: Path) -> None:
+    """Its claim has run out when it comes to send: nothing is sent under that one, and one message under the next."""
+    async with stage(tmp_path) as here:
+        grant_id = await here.grant()
+        draft_id = await here.partner.draft(grant_id, here.room_id, "Friday?")
+        drafts, send, times = here.author.drafts, here.author.drafts._send, []
+
+        async def slowly(*args: Any, **more: Any) -> str:
+            times.append(1)
+            if len(times) == 1:
+                await run_out(here)
+            return await send(*args, **more)
+
+        drafts._send = slowly
+        event_id = await drafts.seal(draft_id)
+        assert len(times) == 2
+        assert [m.event_id for m in await here.read(here.correspondent)] == [event_id]
+
+
 async def test_two_devices_with_the_same_rule_send_one_message(tmp_path: Path) -> None:
     """Rules are each device's own; the claim is one for all."""
     async with stage(tmp_path) as here:

@@ -37,6 +37,7 @@ WAITING = "org.paraph.draft_waiting"
 """To-device event: it is time to ask for drafts."""
 SETTLED = "ORG_PARAPH_DRAFT_SETTLED"
 CLAIMED = "ORG_PARAPH_DRAFT_CLAIMED"
+NOT_CLAIMED = "ORG_PARAPH_DRAFT_NOT_CLAIMED"
 TOO_MANY, SERVER_ERROR = 429, 500
 MAX_AHEAD_MS = 300_000
 
@@ -126,8 +127,14 @@ class Drafts:
 
         Without a verified view of the grants that is none. Raises MatrixError, TransportError.
         """
+        return await self._look() or []
+
+    async def _look(self) -> list[Draft] | None:
+        """As `waiting`; None where there is no view."""
         _, view = await self._consent.fresh_view()
-        if view is None or not any(WRITE_DRAFT in access.verbs for access in view.partners):
+        if view is None:
+            return None
+        if not any(WRITE_DRAFT in access.verbs for access in view.partners):
             return []
         answer = await self._transport.json("GET", f"{PARAPH}/drafts")
         found = []
@@ -162,7 +169,13 @@ class Drafts:
             if opened is None or view is None:
                 raise DraftError(f"there is no draft {draft_id} that checks, or the log cannot be relied upon now")
             self._check(opened, view)
-            event_id = await self._claimed(opened) or await self._sent(opened)
+            try:
+                event_id = await self._claimed(opened) or await self._sent(opened)
+            except MatrixError as error:
+                if error.errcode != NOT_CLAIMED:
+                    raise
+                # This device was slow, and the claim had run out.
+                event_id = await self._claimed(opened) or await self._sent(opened)
             self.note_sealed(draft_id, event_id)
             return event_id
 
@@ -195,10 +208,14 @@ class Drafts:
     async def apply_rules(self) -> bool:
         """Seal what waits and fits a rule; what is beyond a day's number waits for the person.
 
-        Whether that is done with: not while another device holds one of these drafts, since it may never seal it.
+        Whether that is done with: not without a view, and not while another device holds one of these drafts, since it
+        may never seal it.
         """
+        found = await self._look()
+        if found is None:
+            return False
         done = True
-        for draft in await self.waiting():
+        for draft in found:
             if self._fits(draft):
                 done = await self._seal_by_rule(draft) and done
         return done
@@ -212,7 +229,9 @@ class Drafts:
             log.warning("a draft is not sealed by the rule for %s: %s", draft.partner, error)
         except MatrixError as error:
             log.warning("a draft is not sealed by the rule for %s: %s", draft.partner, error)
-            return error.errcode != CLAIMED and error.status != TOO_MANY and error.status < SERVER_ERROR
+            return (
+                error.errcode not in (CLAIMED, NOT_CLAIMED) and error.status != TOO_MANY and error.status < SERVER_ERROR
+            )
         return True
 
     # For the messenger

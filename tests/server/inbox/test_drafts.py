@@ -11,7 +11,7 @@ from paraph.protocol.base64 import b64, unb64url
 from paraph.protocol.receipt import verify_receipt
 from paraph.server.inbox import drafts as service
 from paraph.tlog.merkle import leaf_hash
-from tests.server.consent.support import DAY, one_time_key, world
+from tests.server.consent.support import DAY, olm, one_time_key, world
 from tests.server.inbox.drafting import Desk, code
 
 
@@ -95,7 +95,7 @@ async def test_two_devices_never_send_one_draft_twice(tmp_path: Path) -> None:
         answers = await asyncio.gather(*(desk.claim(draft_id, device) for device in both))
         assert sorted(answer.status_code for answer in answers) == [200, 409]
         winner, loser = both if answers[0].status_code == 200 else both[::-1]
-        assert await desk.refused(draft_id, device=loser) == "ORG_PARAPH_CONFLICT"
+        assert await desk.refused(draft_id, device=loser) == "ORG_PARAPH_DRAFT_NOT_CLAIMED"
         assert code(await desk.decline(draft_id, loser)) == "ORG_PARAPH_DRAFT_CLAIMED"
         assert code(await desk.withdraw(draft_id)) == "draft-claimed"
         await desk.seal(draft_id, device=winner)
@@ -113,9 +113,9 @@ async def test_a_claim_runs_out_and_another_device_takes_over(tmp_path: Path) ->
         assert (await desk.claim(draft_id)).status_code == 200
         here.clock.now += service.LEASE_MS
         assert await desk.status(draft_id) == "queued"
-        assert await desk.refused(draft_id) == "ORG_PARAPH_CONFLICT"
+        assert await desk.refused(draft_id) == "ORG_PARAPH_DRAFT_NOT_CLAIMED"
         assert (await desk.claim(draft_id, second)).status_code == 200
-        assert await desk.refused(draft_id) == "ORG_PARAPH_CONFLICT"
+        assert await desk.refused(draft_id) == "ORG_PARAPH_DRAFT_NOT_CLAIMED"
         await desk.seal(draft_id, device=second)
         assert len(await desk.texts()) == 1
 
@@ -125,7 +125,7 @@ async def test_a_via_that_is_not_this_drafts_is_refused(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         desk = await Desk(here).set()
         draft_id = await desk.left()
-        assert await desk.refused(draft_id) == "ORG_PARAPH_CONFLICT"
+        assert await desk.refused(draft_id) == "ORG_PARAPH_DRAFT_NOT_CLAIMED"
         assert (await desk.claim(draft_id)).status_code == 200
         assert await desk.refused(draft_id, person=desk.other) == "M_FORBIDDEN"
         invented = "dr_" + "A" * 22
@@ -248,6 +248,8 @@ async def test_who_may_leave_a_draft(tmp_path: Path) -> None:
         forged = {**good, "signatures": desk.document(expires=now + 7)["signatures"]}
         assert code(await desk.post(forged)) == "bad-signature"
         assert code(await desk.post(desk.document(desk.other.device))) == "bad-document"
+        elsewhere = [{"device_id": desk.author.device.device_id, "content": olm(unlogged, desk.author.device)}]
+        assert code(await desk.post(desk.document(recipients=elsewhere))) == "bad-document"
         unenrolled = await here.add_device(desk.author)
         assert code(await desk.post(desk.document(unenrolled))) == "bad-document"
         assert code(await desk.post(desk.document(created=now - 2 * DAY, expires=now))) == "bad-document"
@@ -319,6 +321,19 @@ async def test_open_drafts_are_bounded_for_each_grant(tmp_path: Path, monkeypatc
         assert (refused.status_code, code(refused)) == (429, "too-many-drafts")
         await desk.decline(left[0])
         await desk.left()
+
+
+async def test_one_partners_drafts_do_not_hide_anothers(tmp_path: Path, monkeypatch: Any) -> None:
+    """Of each grant the oldest few are listed, however many there are."""
+    monkeypatch.setattr(service, "MAX_LISTED", 2)
+    async with world(tmp_path) as here:
+        desk = await Desk(here).set()
+        first = [await desk.left() for _ in range(4)]
+        second = await here.add_grant(desk.author, desk.partner, [desk.room_id], verbs=["write:draft"])
+        last = await desk.left(grant_id=second["grant_id"])
+        assert [item["draft"]["draft_id"] for item in await desk.listed()] == [*first[:2], last]
+        await desk.decline(first[0])
+        assert [item["draft"]["draft_id"] for item in await desk.listed()] == [*first[1:3], last]
 
 
 async def test_one_time_keys_are_given_out_under_a_live_grant_and_sparingly(tmp_path: Path, monkeypatch: Any) -> None:

@@ -84,9 +84,14 @@ def get(tx: Transaction, draft_id: str) -> HeldDraft | None:
     return None if row is None else _held(row)
 
 
-def open_of(tx: Transaction, person: str, at: int, limit: int) -> list[HeldDraft]:
-    """A person's open drafts, oldest first."""
-    return [_held(row) for row in tx.rows(sql.open_drafts_of, {"person": person, "at": at, "limit": limit})]
+def grants_with_drafts(tx: Transaction, person: str, at: int) -> list[str]:
+    """Ids of the person's grants under which drafts are open."""
+    return [row[0] for row in tx.rows(sql.grants_with_drafts, {"person": person, "at": at})]
+
+
+def oldest_under(tx: Transaction, grant_id: str, at: int, limit: int) -> list[HeldDraft]:
+    """The open drafts under a grant, oldest first, at most `limit`."""
+    return [_held(row) for row in tx.rows(sql.oldest_drafts_under, {"grant_id": grant_id, "at": at, "limit": limit})]
 
 
 def open_under(tx: Transaction, grant_id: str) -> list[str]:

@@ -22,6 +22,7 @@ from paraph.server.inbox import draft_store as store
 from paraph.server.inbox.draft_store import CLAIMED, DECLINED, EXPIRED, QUEUED, SEALED, WITHDRAWN, HeldDraft, Settlement
 from paraph.server.inbox.errors import (
     DraftClaimed,
+    DraftNotClaimed,
     DraftSettled,
     no_such_device,
     no_such_draft,
@@ -39,8 +40,8 @@ LEASE_MS = 60_000
 """How long one device has a draft to itself."""
 MAX_OPEN_DRAFTS = 100
 """Open drafts under one grant."""
-MAX_LISTED = 100
-"""Drafts in one answer to a person."""
+MAX_LISTED = 20
+"""Drafts of each grant in one answer to a person: no partner's drafts stand in another's way."""
 MAX_CLAIMS_A_DAY = 20
 """One-time keys of one device that are given out under one grant on one day."""
 MAX_AHEAD_MS = 300_000
@@ -209,10 +210,11 @@ class Drafts:
         ]
 
     def _open(self, tx: Transaction, caller: PersonPrincipal) -> list[HeldDraft]:
-        found = store.open_of(tx, caller.user_id, self._clock(), MAX_LISTED)
-        grants = {held.grant_id for held in found}
-        live = {grant_id for grant_id in grants if self._allows(self._consent.live.get(tx, grant_id))}
-        return [held for held in found if held.grant_id in live]
+        now = self._clock()
+        grants = store.grants_with_drafts(tx, caller.user_id, now)
+        live = [grant_id for grant_id in grants if self._allows(self._consent.live.get(tx, grant_id))]
+        found = [held for grant_id in live for held in store.oldest_under(tx, grant_id, now, MAX_LISTED)]
+        return sorted(found, key=lambda held: held.posted_seq)
 
     def _reach(self, tx: Transaction, draft_ids: Sequence[str]) -> None:
         for draft_id in draft_ids:
@@ -274,7 +276,7 @@ class Drafts:
         now = self._clock()
         self._check_open(held, now)
         if held.status(now) != CLAIMED or held.claimed_by != event.device_id:
-            raise Conflict(f"this device has not claimed {held.draft_id}, or not within the last minute")
+            raise DraftNotClaimed(held.draft_id)
         live = self._consent.live.get(tx, held.grant_id)
         if live is None or not self._allows(live) or not live.scope.covers(event.room_id):
             raise GrantOver(held.grant_id, f"does not let {held.partner} leave drafts for {event.room_id} now")

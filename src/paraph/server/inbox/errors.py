@@ -58,6 +58,14 @@ class DraftClaimed(MatrixError):
         super().__init__(409, "ORG_PARAPH_DRAFT_CLAIMED", message, extra={"until": until})
 
 
+class DraftNotClaimed(MatrixError):
+    """A device may seal only what it holds at that moment."""
+
+    def __init__(self, draft_id: str) -> None:
+        message = f"this device has not claimed {draft_id}, or not within the last minute"
+        super().__init__(409, "ORG_PARAPH_DRAFT_NOT_CLAIMED", message)
+
+
 class DraftSettled(MatrixError):
     """The draft is sealed, declined, expired or withdrawn; nothing can be done with it any more."""
 

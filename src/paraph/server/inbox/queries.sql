@@ -7,10 +7,13 @@ SELECT draft_id, partner, person, grant_id, hash, document, created, expires, po
     claimed_until, settled_seq, room_id, event_id, reason
 FROM inbox_drafts WHERE draft_id = :draft_id;
 
--- name: open_drafts_of
+-- name: grants_with_drafts
+SELECT DISTINCT grant_id FROM inbox_drafts WHERE person = :person AND status = 'queued' AND expires > :at;
+
+-- name: oldest_drafts_under
 SELECT draft_id, partner, person, grant_id, hash, document, created, expires, posted_seq, reached, status, claimed_by,
     claimed_until, settled_seq, room_id, event_id, reason
-FROM inbox_drafts WHERE person = :person AND status = 'queued' AND expires > :at ORDER BY posted_seq LIMIT :limit;
+FROM inbox_drafts WHERE grant_id = :grant_id AND status = 'queued' AND expires > :at ORDER BY posted_seq LIMIT :limit;
 
 -- name: open_drafts_under
 SELECT draft_id FROM inbox_drafts WHERE grant_id = :grant_id AND status = 'queued' ORDER BY posted_seq;
