@@ -102,6 +102,10 @@ class Stage:
         await self.correspondent.sync()
         return room_id
 
+    def terms(self, *verbs: str, **more: Any) -> GrantTerms:
+        """Terms for the room; to read, unless other verbs are named."""
+        return GrantTerms([PURPOSE], self.now() + 20 * DAY, [self.room_id], verbs or ("read",), **more)
+
     async def grant(self, *verbs: str, partner: Partner | None = None, rooms: list[str] | None = None) -> str:
         """Let the partner do this in the room; the grant's id."""
         until = self.now() + 20 * DAY

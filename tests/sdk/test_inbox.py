@@ -301,7 +301,7 @@ def test_messages_are_held_until_the_grant_key_shows_the_label(desk: Desk) -> No
         for entry_, events in ((right, EVENTS), (wrong, [later])):
             (found,) = desk.book.check_answer(Asked(ROOM, "recommendations", START, START), events, [entry_], KNOWN)
             assert not found.labelled
-            desk.book.hold(found, ROOM, events)
+            desk.book.hold(found, events)
     assert desk.take_key() == GRANT_ID
     with desk.partner.records.step():
         released = desk.book.release(GRANT_ID)
@@ -317,7 +317,7 @@ def test_only_so_much_is_held(desk: Desk) -> None:
         for n in range(MAX_HELD + 2):
             entry_ = access(ts=START + n)
             (found,) = desk.book.check_answer(Asked(ROOM, "recommendations", START, START), EVENTS, [entry_], KNOWN)
-            desk.book.hold(found, ROOM, [{"n": n}])
+            desk.book.hold(found, [{"n": n}])
     desk.take_key()
     with desk.partner.records.step():
         released = desk.book.release(GRANT_ID)

@@ -1,6 +1,7 @@
 """What people's devices and partners run: `Person` talks and grants, `Partner` reads what it was granted."""
 
 from paraph.sdk.authorize import Answered, ConsentRequest
+from paraph.sdk.change_items import Change, DevicesChange, DraftChange, GrantChange, MessageChange, Withheld
 from paraph.sdk.consent import GrantTerms
 from paraph.sdk.drafts import Draft, DraftRule
 from paraph.sdk.errors import (
@@ -27,9 +28,10 @@ from paraph.sdk.errors import (
 )
 from paraph.sdk.keystore import MemoryStore, SqliteStore, Store
 from paraph.sdk.messaging import SyncUpdate
-from paraph.sdk.partner import GrantedRoom, KeyNews, Page, Partner
+from paraph.sdk.partner import KeyNews, Partner
 from paraph.sdk.partner_drafts import DraftStatus
 from paraph.sdk.partner_flow import Asking, Granted
+from paraph.sdk.partner_reading import GrantedRoom, Page
 from paraph.sdk.partners import PartnerInfo, Trust
 from paraph.sdk.person import Person, Secrets
 from paraph.sdk.promises import ReceiptNews
@@ -41,14 +43,18 @@ from paraph.sdk.transport import Transport
 __all__ = [
     "Answered",
     "Asking",
+    "Change",
     "ConsentRefusedError",
     "ConsentRequest",
     "DecryptionError",
+    "DevicesChange",
     "Draft",
+    "DraftChange",
     "DraftError",
     "DraftRule",
     "DraftStatus",
     "ForkDetectedError",
+    "GrantChange",
     "GrantState",
     "GrantTerms",
     "Granted",
@@ -62,6 +68,7 @@ __all__ = [
     "MediaError",
     "MemoryStore",
     "Message",
+    "MessageChange",
     "NotEnrolledError",
     "Page",
     "Partner",
@@ -85,5 +92,6 @@ __all__ = [
     "Trust",
     "TrustError",
     "Via",
+    "Withheld",
     "WrongKeyError",
 ]

@@ -1,7 +1,7 @@
 """What a partner verifies: whose devices speak for an author, and that each answer comes with entries and receipts."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,11 @@ GRANT = "held-grant"
 GRANT_KEY = "grant-key"
 ACCESS = "access-shown"
 HELD = "held-messages"
+EARLY = "early-grant-key"
+MAX_EARLY = 200
+"""Keys of one author that are kept until their grants are shown; as many grants as she may have open."""
+MAX_GRANT_ID = 64
+KEY_LENGTH = 43
 MAX_HELD = 200
 """Answers kept closed for one grant whose key has not come; beyond it the oldest go."""
 MAX_SKEW_MS = 60_000
@@ -64,9 +69,9 @@ class Unlabelled(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What messages were asked for: room, purpose, and when the request left and the answer came (ms)."""
+    """What was asked for: room (None: all of them), purpose, and when the request left and the answer came (ms)."""
 
-    room_id: str
+    room_id: str | None
     purpose: str
     sent: int
     answered: int
@@ -112,17 +117,37 @@ class GrantBook:
     def take_key(self, event: OlmEvent) -> str | None:
         """Keep a grant key if the grant's own author sent it from one of her devices; the grant id, or None."""
         grant_id, key = event.content.get("grant_id"), event.content.get("grant_key")
-        held = self._records.get(GRANT, grant_id, HeldGrant) if isinstance(grant_id, str) else None
         device = self._engine.users.device_with_key(event.sender, event.sender_key)
-        if held is None or device is None or held.person != event.sender or not isinstance(key, str):
+        if device is None or not isinstance(grant_id, str) or not isinstance(key, str) or len(key) != KEY_LENGTH:
             return None
+        held = self.held(grant_id)
+        if held is None:  # a key may come before its grant
+            self._hold_key(event.sender, grant_id, key)
+            return None
+        return grant_id if held.person == event.sender and self._adopt_key(held, key) else None
+
+    def _adopt_key(self, held: HeldGrant, key: str) -> bool:
         try:
-            if key_hash(unb64url(key, 32)) != held.key_hash:
-                return None
+            fits = key_hash(unb64url(key, 32)) == held.key_hash
         except ProtocolError:
-            return None
-        self._records.put(GRANT_KEY, held.grant_id, key)
-        return held.grant_id
+            return False
+        if fits:
+            self._records.put(GRANT_KEY, held.grant_id, key)
+        return fits
+
+    def _hold_key(self, sender: str, grant_id: str, key: str) -> None:
+        if len(grant_id) <= MAX_GRANT_ID and len(self._records.items(EARLY, str, f"{sender}/")) < MAX_EARLY:
+            self._records.put(EARLY, f"{sender}/{grant_id}", key)
+
+    def strangers(self, events: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The senders of these key events of whom this partner does not know the sending device."""
+        found: dict[str, None] = {}
+        for event in events:
+            sender, content = str(event["sender"]), event["content"]
+            key = content.get("sender_key") if isinstance(content, Mapping) else None
+            if self._engine.users.device_with_key(sender, str(key)) is None:
+                found[sender] = None
+        return list(found)
 
     def held(self, grant_id: str) -> HeldGrant | None:
         """A grant that was shown and verified, as its amendments left it."""
@@ -145,13 +170,13 @@ class GrantBook:
         check_receipt(rendered, entry, key)
         return entry
 
-    def knows(self, rendered: Sequence[Any]) -> bool:
-        """Whether every grant that these access entries name has been shown and verified before."""
+    def unknown(self, rendered: Sequence[Any]) -> list[str]:
+        """Those grants that these access entries name and that were not shown and verified before."""
         try:
-            named = [item["entry"]["body"]["grant_id"] for item in rendered]
+            named = {str(item["entry"]["body"]["grant_id"]): None for item in rendered}
         except (KeyError, TypeError) as error:
             raise ReceiptError(f"not an access entry: {error}") from error
-        return all(isinstance(name, str) and self._records.get(GRANT, name, HeldGrant) is not None for name in named)
+        return [name for name in named if self.held(name) is None]
 
     def check_answer(
         self, asked: Asked, events: Sequence[Any], rendered: Sequence[Any], key: ReceiptKey
@@ -160,14 +185,39 @@ class GrantBook:
 
         Raises ReceiptError; OtherKeyError where a receipt's signature is by another key than `key`.
         """
-        served: dict[str, list[str]] = {}
+        served: dict[tuple[str, ...], list[str]] = {}
         for event in events:
             if not isinstance(event, dict):
                 raise ReceiptError("the answer holds something that is no event")
-            served.setdefault(str(event.get("sender")), []).append(str(event.get("event_id")))
+            served.setdefault((str(event.get("sender")),), []).append(str(event.get("event_id")))
+        return self._check(asked, served, rendered, key, lambda entry: (entry.person,))
+
+    def check_changes(
+        self, asked: Asked, messages: Sequence[Any], rendered: Sequence[Any], key: ReceiptKey
+    ) -> tuple[Checked, ...]:
+        """The same for the messages of a stream, `{grant_id, event}`: an entry for each author, room and grant."""
+        served: dict[tuple[str, ...], list[str]] = {}
+        for message in messages:
+            event = message.get("event")
+            if not isinstance(event, dict):
+                raise ReceiptError("the answer holds something that is no event")
+            name = (str(event.get("sender")), str(event.get("room_id")), str(message.get("grant_id")))
+            served.setdefault(name, []).append(str(event.get("event_id")))
+        name_of = lambda entry: (entry.person, entry.body["room_id"], entry.body["grant_id"])  # noqa: E731
+        return self._check(asked, served, rendered, key, name_of)
+
+    def _check(
+        self,
+        asked: Asked,
+        served: dict[tuple[str, ...], list[str]],
+        rendered: Sequence[Any],
+        key: ReceiptKey,
+        name_of: Callable[[LedgerEntry], tuple[str, ...]],
+    ) -> tuple[Checked, ...]:
+        """Hold each entry against the event ids that were served under its name."""
         checked = tuple(self._access(item, asked, key) for item in rendered)
         for found in checked:
-            if served.pop(found.entry.person, None) != found.entry.body["event_ids"]:
+            if served.pop(name_of(found.entry), None) != found.entry.body["event_ids"]:
                 raise ReceiptError("an access entry does not list exactly the events that were served")
         if served:
             raise ReceiptError(f"no access entry for what was served of {sorted(served)}")
@@ -186,12 +236,15 @@ class GrantBook:
             if int(name.partition("/")[0]) < before:
                 self._records.delete(ACCESS, name)
 
-    def hold(self, found: Checked, room_id: str, events: Sequence[dict[str, Any]]) -> None:
-        """Keep messages closed until the grant key shows whether their entry's label is the right one."""
-        prefix = f"{found.entry.body['grant_id']}/"
-        held = self._records.items(HELD, Unlabelled, prefix)
-        for name, _ in held[: max(0, len(held) - MAX_HELD + 1)]:
-            self._records.delete(HELD, name)  # they can be asked for again
+    def hold(self, found: Checked, events: Sequence[dict[str, Any]], *, most: int | None = MAX_HELD) -> None:
+        """Keep messages closed until the grant key shows whether their entry's label is the right one.
+
+        At most `most` answers of a grant; the oldest go, since they can be asked for again.
+        """
+        prefix, room_id = f"{found.entry.body['grant_id']}/", found.entry.body["room_id"]
+        held = [] if most is None else self._records.items(HELD, Unlabelled, prefix)
+        for name, _ in held[: max(0, len(held) - (most or 0) + 1)]:
+            self._records.delete(HELD, name)
         self._records.put(
             HELD, prefix + _name(found.entry), Unlabelled(room_id, found.week, found.label, tuple(events))
         )
@@ -209,7 +262,8 @@ class GrantBook:
         entry = read_entry(rendered)
         if (entry.kind, entry.partner) != ("access", self._slug):
             raise ReceiptError("the answer carries an entry that is no access of this partner")
-        if (entry.body["room_id"], entry.body["purpose"]) != (asked.room_id, asked.purpose):
+        room_id = entry.body["room_id"]
+        if room_id != (asked.room_id or room_id) or entry.body["purpose"] != asked.purpose:
             raise ReceiptError("an access entry names another room or purpose than was asked for")
         held = self._held(entry, asked)
         known = self._records.get(GRANT_KEY, held.grant_id, str)
@@ -225,7 +279,7 @@ class GrantBook:
         held = self._records.get(GRANT, name, HeldGrant) if isinstance(name, str) else None
         if held is None or held.person != entry.person:
             raise ReceiptError("an access entry names a grant that this partner does not hold from that person")
-        if not held.covers(asked.room_id) or asked.purpose not in held.purposes:
+        if not held.covers(str(entry.body["room_id"])) or asked.purpose not in held.purposes:
             raise ReceiptError("an access entry names a grant that does not cover this room and purpose")
         if not held.from_ <= entry.ts < held.until:
             raise ReceiptError("an access entry is of a time outside the grant that it names")
@@ -244,7 +298,12 @@ class GrantBook:
             raise TrustError(f"the platform shows a grant to {grant.partner}")
         devices = [device for shown in item["devices"] if (device := _device_or_none(shown, person, master))]
         self._records.put(AUTHOR, person, master)
-        self._records.put(GRANT, grant.grant_id, _narrowed(grant, item["amendments"], master))
+        held = _narrowed(grant, item["amendments"], master)
+        self._records.put(GRANT, grant.grant_id, held)
+        early = self._records.get(EARLY, f"{person}/{grant.grant_id}", str)
+        if early is not None:
+            self._adopt_key(held, early)
+            self._records.delete(EARLY, f"{person}/{grant.grant_id}")
         self._engine.users.vouch(person, master, devices)
         return grant
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.errors import DecryptionError
-from paraph.sdk.inbox import Checked, GrantBook
+from paraph.sdk.inbox import MAX_HELD, Checked, GrantBook
 from paraph.sdk.rooms import Message, closed_message, opened_message
 
 Json = dict[str, Any]
@@ -18,27 +18,54 @@ class Intake:
         self._engine = engine
         self._book = book
 
-    def take(self, room_id: str, events: Sequence[Json], checked: Sequence[Checked]) -> tuple[Message, ...]:
-        """The messages of an answer; those of an author whose grant key has not come are held, closed."""
+    def take(
+        self, room_id: str, events: Sequence[Json], checked: Sequence[Checked], *, most: int | None = MAX_HELD
+    ) -> tuple[Message, ...]:
+        """The messages of an answer of one room; those of an author whose grant key has not come are held, closed."""
         self._book.take(checked)
         unlabelled = {found.entry.person for found in checked if not found.labelled}
         for found in checked:
             if not found.labelled:
-                self._book.hold(found, room_id, [event for event in events if event["sender"] == found.entry.person])
+                own = [event for event in events if event["sender"] == found.entry.person]
+                self._book.hold(found, own, most=most)
         return tuple(
-            _held(event, room_id) if event["sender"] in unlabelled else self.read(event, room_id) for event in events
+            held_message(event, room_id) if event["sender"] in unlabelled else self.read(event, room_id)
+            for event in events
         )
 
-    def release(self, grant_ids: Sequence[str]) -> tuple[tuple[Message, ...], tuple[str, ...]]:
-        """What was held for grants whose keys have come: messages that open, and the ids of those that must not."""
-        opened: list[Message] = []
-        refused: list[str] = []
+    def take_changes(self, messages: Sequence[Json], checked: Sequence[Checked]) -> list[Message]:
+        """The messages of a stream's answer, `{grant_id, event}`, in order; nothing that is held is ever let go."""
+        self._book.take(checked)
+        held: dict[str, list[Json]] = {str(found.entry.body["grant_id"]): [] for found in checked if not found.labelled}
+        taken = []
+        for message in messages:
+            event = message["event"]
+            if message["grant_id"] in held:
+                held[message["grant_id"]].append(event)
+                taken.append(held_message(event, event["room_id"]))
+            else:
+                taken.append(self.read(event, event["room_id"]))
+        for found in checked:
+            body = found.entry.body
+            own = [event for event in held.get(str(body["grant_id"]), ()) if event["room_id"] == body["room_id"]]
+            if own:
+                self._book.hold(found, own, most=None)
+        return taken
+
+    def release(self, grant_ids: Sequence[str]) -> tuple[tuple[tuple[Json, Message], ...], tuple[Json, ...]]:
+        """What was held for grants whose keys have come: events with their messages, and events that must not open."""
+        opened: list[tuple[Json, Message]] = []
+        refused: list[Json] = []
         for held, fits in (item for grant_id in grant_ids for item in self._book.release(grant_id)):
             if fits:
-                opened += [self.read(event, held.room_id) for event in held.events]
+                opened += [(event, self.read(event, held.room_id)) for event in held.events]
             else:
-                refused += [event["event_id"] for event in held.events]
-        return tuple(message for message in opened if message.undecryptable is None), tuple(refused)
+                refused += held.events
+        return tuple(opened), tuple(refused)
+
+    def was_taken(self, event: Json) -> bool:
+        """Whether this very event was opened before, or waits for its key."""
+        return self._engine.was_taken(event)
 
     def read(self, event: Json, room_id: str) -> Message:
         """One message, opened if an enrolled device of its author wrote it and its key is there."""
@@ -51,6 +78,7 @@ class Intake:
         return opened_message(opened, room_id)
 
 
-def _held(event: Json, room_id: str) -> Message:
+def held_message(event: Json, room_id: str) -> Message:
+    """A message that stays closed until its author's grant key comes."""
     error = DecryptionError("grant-key-missing", "the author's grant key has not come: her receipt cannot be checked")
     return closed_message(event, room_id, error)

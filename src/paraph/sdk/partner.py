@@ -1,9 +1,10 @@
 """`Partner`: a partner's side of the Inbox API, from its keys to messages it was allowed to open."""
 
+import asyncio
 import logging
 import os
 import secrets as randomness
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,21 +15,24 @@ from paraph.protocol.base64 import b64, unb64
 from paraph.protocol.identifiers import partner_user_id
 from paraph.protocol.limits import DAY_MS
 from paraph.protocol.signing import SigningKey, sign
+from paraph.sdk.change_items import NOT_GRANTED, OPEN, Change
+from paraph.sdk.changes import MAX_MESSAGES, Changes
 from paraph.sdk.client_assertion import new_client_key
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import KeysUpload, SyncPart
-from paraph.sdk.errors import ReceiptError, SdkError, TrustError
-from paraph.sdk.inbox import MAX_SKEW_MS, Asked, Checked, GrantBook
+from paraph.sdk.errors import SdkError, TrustError
+from paraph.sdk.inbox import MAX_SKEW_MS, GrantBook
 from paraph.sdk.intake import Intake
 from paraph.sdk.keystore import MemoryStore, Records, Store
 from paraph.sdk.partner_auth import PartnerAuth
 from paraph.sdk.partner_drafts import Acts, DraftStatus
 from paraph.sdk.partner_flow import Asking, Granted, PartnerFlow
+from paraph.sdk.partner_reading import GrantedRoom, Page, Reader
 from paraph.sdk.partners import Trust
 from paraph.sdk.person import system_time
 from paraph.sdk.platform_log import PlatformLog
 from paraph.sdk.promises import ReceiptNews, filed
-from paraph.sdk.receipts import LedgerEntry, OtherKeyError, ReceiptKey
+from paraph.sdk.receipts import LedgerEntry
 from paraph.sdk.rooms import Message, opened_message
 from paraph.sdk.transport import Transport, path
 
@@ -51,28 +55,6 @@ class PartnerRecord(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"PartnerRecord({self.slug}, {self.base_url})"
-
-
-@dataclass(frozen=True, slots=True)
-class GrantedRoom:
-    """A room in which at least one author granted something, with the ids of those grants."""
-
-    room_id: str
-    grants: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One answer of the Inbox API, its access entries and receipts checked.
-
-    `pending` are the ids of messages whose key has not come (or never will: written before the grant), or whose
-    author's grant key has not come. `next` is passed as `since` for what follows.
-    """
-
-    messages: tuple[Message, ...]
-    pending: tuple[str, ...]
-    accesses: tuple[LedgerEntry, ...]
-    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +100,9 @@ class Partner:
         self._book = GrantBook(records, self.engine, record.slug)
         self._intake = Intake(self.engine, self._book)
         self._platform = PlatformLog(transport, records, trust, now)
+        self._reader = Reader(self.auth, records, self._book, self._intake, self._platform, now)
+        self._changes = Changes(self._reader, self.poll)
+        self._polling = asyncio.Lock()
         self._acts = Acts(self.auth, self.grants, records, self.engine, self._book, self._platform, now)
 
     def __repr__(self) -> str:
@@ -172,6 +157,7 @@ class Partner:
 
     async def close(self) -> None:
         """Release connections and store."""
+        await self._changes.close()
         await self._transport.close()
         self._records.close()
 
@@ -253,6 +239,10 @@ class Partner:
 
     async def poll(self, timeout_ms: int = 0, limit: int = 100) -> KeyNews:
         """Take in key events, waiting up to `timeout_ms` for some; then look whether what receipts promise was kept."""
+        async with self._polling:  # an Olm message opens once
+            return await self._poll(timeout_ms, limit)
+
+    async def _poll(self, timeout_ms: int, limit: int) -> KeyNews:
         params: dict[str, str | int] = {"device_id": self.device_id, "limit": limit, "timeout": timeout_ms}
         since = self._records.get(SINCE, "since", str)
         if since is not None:
@@ -261,9 +251,9 @@ class Partner:
         events = [
             {"sender": e["sender"], "type": "m.room.encrypted", "content": e["content"]} for e in answer["events"]
         ]
-        if events:
+        for person in self._book.strangers(events):
             # Whose devices these are must be known before what they sent is opened: it opens once.
-            await self.grants()
+            await self._reader.grants(person=person)
         with self._records.step():
             received = self.engine.receive(SyncPart(to_device=tuple(events)), self._now())
             keys = [self._book.take_key(e) for e in received.events if e.type == GRANT_KEY_EVENT]
@@ -271,9 +261,17 @@ class Partner:
                 self._records.put(SINCE, "since", str(answer["next"]))
             known = tuple(key for key in keys if key is not None)
             released, refused = self._intake.release(known)
-        late = tuple(opened_message(o, o.room_id) for o in received.late if o.sender_verified)
+            for opened in received.late:
+                self._changes.came(opened.event, OPEN if opened.sender_verified else NOT_GRANTED)
+            for event, message in released:
+                if message.undecryptable is None:
+                    self._changes.came(event, OPEN)
+            for event in refused:
+                self._changes.came(event, NOT_GRANTED)
+        late = [opened_message(o, o.room_id) for o in received.late if o.sender_verified]
+        late += [message for _, message in released if message.undecryptable is None]
         await self._prove_quietly()
-        return KeyNews(known, late + released, refused)
+        return KeyNews(known, tuple(late), tuple(str(event.get("event_id")) for event in refused))
 
     # Asking
 
@@ -292,15 +290,11 @@ class Partner:
 
         With `grant_id`, that one alone is asked for.
         """
-        params = {} if grant_id is None else {"grant_id": grant_id}
-        answer = await self._call("GET", "/inbox/v1/grants", params=params)
-        with self._records.step():
-            return [grant.grant_id for grant in self._book.take_in(answer["grants"])]
+        return await self._reader.grants(grant_id=grant_id)
 
     async def rooms(self) -> list[GrantedRoom]:
         """The rooms in which something may be read."""
-        answer = await self._call("GET", "/inbox/v1/rooms")
-        return [GrantedRoom(room["room_id"], tuple(room["grants"])) for room in answer["rooms"]]
+        return await self._reader.rooms()
 
     async def messages(self, room_id: str, purpose: str, *, since: str | None = None, limit: int = 100) -> Page:
         """Messages by granting authors, oldest first from `since`, opened as far as keys were given.
@@ -308,24 +302,20 @@ class Partner:
         The data are refused with ReceiptError, and nothing of them is kept, unless the answer carries a fitting access
         entry with its receipt for each author, under a log that a quorum of witnesses cosigned in the last ten minutes.
         """
-        await self._platform.receipt_key()  # before anything is recorded
-        params: dict[str, str | int] = {"purpose": purpose, "limit": limit}
-        if since is not None:
-            params["since"] = since
-        sent = self._now()
-        answer = await self._call("GET", path("/inbox/v1/rooms/{}/messages", room_id), params=params)
-        asked = Asked(room_id, purpose, sent, self._now())
-        events, accesses = _listed(answer, "messages"), _listed(answer, "accesses")
-        if not self._book.knows(accesses):
-            await self.grants()
-        checked, key = await self._checked(asked, events, accesses)
-        keep = await self._platform.keep()
-        with self._records.step():
-            for found in checked:
-                keep(found.entry, found.receipt, key)
-            messages = self._intake.take(room_id, events, checked)
-        pending = tuple(m.event_id for m in messages if m.undecryptable is not None)
-        return Page(messages, pending, tuple(found.entry for found in checked), answer.get("next"))
+        return await self._reader.messages(room_id, purpose, since, limit)
+
+    def changes(
+        self, purpose: str, *, state: str | None = None, timeout_ms: int | None = None, limit: int = MAX_MESSAGES
+    ) -> AsyncGenerator[Change, None]:
+        """Everything new under all grants, for a purpose, in the order in which it happened; goes on from the store.
+
+        Ends when nothing came for `timeout_ms` (0: what is there now; None: never). Each message comes once open, as
+        soon as it opens, and before that once closed, if its key is late. Receipts are checked as in `messages`; an
+        answer that does not check raises ReceiptError, and is asked for again another time. One iteration of a purpose
+        runs at a time: a new one takes the place of the one before. `state` begins anew behind an older state of the
+        stream. After a kill, the items of the last answer may come again; each message names its event.
+        """
+        return self._changes.follow(purpose, state, timeout_ms, limit)
 
     # Writing
 
@@ -373,17 +363,6 @@ class Partner:
 
     # Inside
 
-    async def _checked(
-        self, asked: Asked, events: list[Any], accesses: list[Any]
-    ) -> tuple[tuple[Checked, ...], ReceiptKey]:
-        """Entries and receipts of an answer, checked; where another key signed, the log is asked for the newest."""
-        key = await self._platform.receipt_key()
-        try:
-            return self._book.check_answer(asked, events, accesses, key), key
-        except OtherKeyError:
-            key = await self._platform.other_receipt_key()
-        return self._book.check_answer(asked, events, accesses, key), key
-
     async def _prove_quietly(self) -> None:
         try:
             await self.prove_receipts()
@@ -409,10 +388,3 @@ class Partner:
         wait_ms: int = 0,
     ) -> dict[str, Any]:
         return await self.auth.call(method, url, body, params=params, idempotent=idempotent, wait_ms=wait_ms)
-
-
-def _listed(answer: Mapping[str, Any], name: str) -> list[Any]:
-    listed = answer.get(name)
-    if not isinstance(listed, list):
-        raise ReceiptError(f"the answer has no list of {name}")
-    return listed

@@ -127,6 +127,19 @@ class InboundSessions:
         self._note_index(session, opened.message_index, event)
         return Opened(event_type, inner, opened.message_index, session)
 
+    def was_opened(self, event: Json) -> bool:
+        """Whether this very event was opened before."""
+        content = event.get("content")
+        if not isinstance(content, dict) or not isinstance(content.get("session_id"), str):
+            return False
+        try:
+            index = MegolmMessage.from_base64(content["ciphertext"]).message_index()
+        except (KeyError, TypeError, ValueError):
+            return False
+        claims = (session for session in self.claims(content["session_id"]) if session.owner == event.get("sender"))
+        names = (f"{session.session_id}/{session.sender_key}/{index}" for session in claims)
+        return any(self._records.get(SEEN, name, list[str]) == _origin(event) for name in names)
+
     def _session_for(self, content: Json, sender: Any, room_id: str) -> InboundSession:
         session_id = content.get("session_id")
         if not isinstance(session_id, str) or not isinstance(sender, str):
@@ -197,11 +210,15 @@ class InboundSessions:
     def _note_index(self, session: InboundSession, index: int, event: Json) -> None:
         """A message index belongs to one event; the same ciphertext under another event is a replay."""
         name = f"{session.session_id}/{session.sender_key}/{index}"
-        origin = [str(event.get("event_id")), str(event.get("origin_server_ts"))]
+        origin = _origin(event)
         known = self._records.get(SEEN, name, list[str])
         if known is not None and known != origin:
             raise DecryptionError("replay", "this message was shown before as another event")
         self._records.put(SEEN, name, origin)
+
+
+def _origin(event: Json) -> list[str]:
+    return [str(event.get("event_id")), str(event.get("origin_server_ts"))]
 
 
 def _live_name(session: InboundSession) -> tuple[str, str]:

@@ -267,6 +267,13 @@ class DeviceEngine:
                 self._records.put(WAITING, name, Waiting(room_id, event))
             return error
 
+    def was_taken(self, event: Json) -> bool:
+        """Whether this very room event was opened before, or is kept until its key comes."""
+        content = event.get("content")
+        session_id = content.get("session_id") if isinstance(content, dict) else None
+        waiting = self._records.get(WAITING, f"{session_id}/{event.get('event_id')}", Waiting)
+        return waiting is not None or self.inbound.was_opened(event)
+
     # Inside
 
     def _open(self, event: Json, room_id: str) -> Decrypted:
@@ -302,7 +309,7 @@ class DeviceEngine:
                 log.debug("event still closed: %s", error.code)
             else:
                 self._records.delete(WAITING, name)
-        return opened
+        return sorted(opened, key=lambda one: one.message_index)
 
     def _to_device(self, event: Json, now: int) -> OlmPayload | None:
         sender, content = event.get("sender"), event.get("content")
