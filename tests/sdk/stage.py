@@ -21,7 +21,7 @@ from tests.support.witness import witness_policy
 
 DAY = 86_400_000
 PURPOSE = "recommendations"
-VERBS = ["metadata", "read", "write:draft", "delete:via-partner", "delete:authored"]
+VERBS = ["metadata", "read", "read:attachments", "write:draft", "delete:via-partner", "delete:authored", "friends"]
 
 
 class Between(httpx.AsyncBaseTransport):

@@ -62,6 +62,7 @@ class DidOpen:
 
     accesses: int
     messages: int
+    files: int
     rooms: tuple[str, ...]
     purposes: tuple[str, ...]
     first: int | None
@@ -182,10 +183,12 @@ def _could_open(entries: Iterable[OpenedEntry]) -> CouldOpen:
 def _did_open(entries: Iterable[OpenedEntry], missing: int, recorded: int) -> DidOpen:
     done = [entry for entry in entries if entry.kind in ACCESS_KINDS]
     read = [entry for entry in done if entry.kind == "access"]
-    messages = {event for entry in read for event in entry.body["event_ids"]}
-    rooms = tuple(sorted({entry.body["room_id"] for entry in read}))
+    messages = {event for entry in read for event in entry.body.get("event_ids", ())}
+    files = {file for entry in read for file in entry.body.get("media_ids", ())}
+    listed = (room for entry in read for room in entry.body.get("room_ids", ()))
+    rooms = tuple(sorted({*(entry.body["room_id"] for entry in read if "room_id" in entry.body), *listed}))
     purposes = tuple(sorted({entry.body["purpose"] for entry in read}))
-    return DidOpen(len(done), len(messages), rooms, purposes, *_span(done), missing, recorded)
+    return DidOpen(len(done), len(messages), len(files), rooms, purposes, *_span(done), missing, recorded)
 
 
 def _span(entries: Sequence[OpenedEntry]) -> tuple[int | None, int | None]:

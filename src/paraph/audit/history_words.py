@@ -45,7 +45,8 @@ def _opened(partner: PartnerHistory) -> str:
     if did.first is None or did.last is None:
         return "nothing"
     times = f"{moment(did.first)} to {moment(did.last)}"
-    return f"{counted(did.messages, 'message')} in {counted(did.accesses, 'access', 'accesses')}, {times}"
+    files = f" and {counted(did.files, 'attachment')}" if did.files else ""
+    return f"{counted(did.messages, 'message')}{files} in {counted(did.accesses, 'access', 'accesses')}, {times}"
 
 
 def _device(_opened: OpenedEntry, body: dict[str, Any]) -> str:
@@ -80,8 +81,14 @@ def _key_share(opened: OpenedEntry, body: dict[str, Any]) -> str:
 
 
 def _access(opened: OpenedEntry, body: dict[str, Any]) -> str:
-    messages = counted(len(body["event_ids"]), "message")
-    return f"{opened.partner} fetched {messages} of {body['room_id']} for {body['purpose']}"
+    who, purpose = opened.partner, body["purpose"]
+    if "friends" in body:
+        return f"{who} was given codes of {counted(len(body['friends']), 'friend')} for {purpose}"
+    if "room_ids" in body:
+        rooms = counted(len(body["room_ids"]), "conversation")
+        return f"{who} was told the times of {rooms}, and codes of who is in them, for {purpose}"
+    kind, listed = ("attachment", body["media_ids"]) if "media_ids" in body else ("message", body["event_ids"])
+    return f"{who} fetched {counted(len(listed), kind)} of {body['room_id']} for {purpose}"
 
 
 _WORDS: dict[str, Callable[[OpenedEntry, dict[str, Any]], str]] = {

@@ -232,8 +232,7 @@ def _check_body(opened: OpenedEntry) -> None:
     """The members that are counted and shown have the types that docs/protocol.md gives them."""
     body = opened.body
     if opened.kind == "access":
-        events = body["event_ids"]
-        fits = _is_text(body["purpose"], body["room_id"]) and isinstance(events, list) and _is_text(*events)
+        fits = _is_text(body["purpose"], body.get("room_id", "")) and all(map(_is_list, _listed(body)))
     elif opened.kind == "key-share":
         session = body["session"]
         fits = _is_text(body["device_id"], body["partner_device_id"]) and (session is None or _is_session(session))
@@ -246,6 +245,15 @@ def _check_body(opened: OpenedEntry) -> None:
         return
     if not fits:
         raise BadHistory("the record", f"the body of an entry of kind {opened.kind}", "members of other types")
+
+
+def _listed(body: Mapping[str, Any]) -> list[object]:
+    """What an access entry lists: messages, attachments, rooms or friends."""
+    return [body[name] for name in ("event_ids", "media_ids", "room_ids", "friends") if name in body]
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and _is_text(*value)
 
 
 def _is_session(session: object) -> bool:

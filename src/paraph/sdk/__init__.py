@@ -31,6 +31,7 @@ from paraph.sdk.messaging import SyncUpdate
 from paraph.sdk.partner import KeyNews, Partner
 from paraph.sdk.partner_drafts import DraftStatus
 from paraph.sdk.partner_flow import Asking, Granted
+from paraph.sdk.partner_looks import Conversation
 from paraph.sdk.partner_reading import GrantedRoom, Page
 from paraph.sdk.partners import PartnerInfo, Trust
 from paraph.sdk.person import Person, Secrets
@@ -46,6 +47,7 @@ __all__ = [
     "Change",
     "ConsentRefusedError",
     "ConsentRequest",
+    "Conversation",
     "DecryptionError",
     "DevicesChange",
     "Draft",

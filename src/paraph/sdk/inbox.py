@@ -78,6 +78,17 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What was asked for besides messages: under which verb, for which purpose, about which rooms; times as `Asked`."""
+
+    verb: str
+    purpose: str
+    rooms: tuple[str, ...]
+    sent: int
+    answered: int
+
+
+@dataclass(frozen=True, slots=True)
 class Checked:
     """One author's entry and receipt, checked. `labelled`: her grant key has come, and the label is the right one."""
 
@@ -169,6 +180,27 @@ class GrantBook:
             read_entry(rendered, label=access_label(unb64url(known, 32), rendered["week"]))
         check_receipt(rendered, entry, key)
         return entry
+
+    def check_look(self, rendered: Any, look: Look, said: Mapping[str, Any], key: ReceiptKey) -> LedgerEntry:
+        """Check the entry and receipt of one answer besides messages, which lists exactly what `said` lists.
+
+        Its grant's key must have come: what it gives is not held back until the label can be checked. Raises
+        ReceiptError; OtherKeyError as `check_answer`.
+        """
+        entry = self.check_act(rendered, "access", {"purpose": look.purpose, **said}, key)
+        held = self.held(entry.body["grant_id"])
+        if held is None or self._records.get(GRANT_KEY, held.grant_id, str) is None:
+            raise ReceiptError("the author's grant key has not come: her receipt cannot be checked")
+        if look.verb not in held.verbs or look.purpose not in held.purposes or not all(map(held.covers, look.rooms)):
+            raise ReceiptError("an access entry names a grant that does not allow this")
+        self._check_time(entry, held, look.sent, look.answered)
+        if self._records.get(ACCESS, _name(entry), bool):
+            raise ReceiptError("an access entry was shown with an earlier answer")
+        return entry
+
+    def note_shown(self, entry: LedgerEntry) -> None:
+        """An entry that was shown with one answer is good for no other."""
+        self._records.put(ACCESS, _name(entry), True)
 
     def unknown(self, rendered: Sequence[Any]) -> list[str]:
         """Those grants that these access entries name and that were not shown and verified before."""
@@ -281,11 +313,14 @@ class GrantBook:
             raise ReceiptError("an access entry names a grant that this partner does not hold from that person")
         if not held.covers(str(entry.body["room_id"])) or asked.purpose not in held.purposes:
             raise ReceiptError("an access entry names a grant that does not cover this room and purpose")
+        self._check_time(entry, held, asked.sent, asked.answered)
+        return held
+
+    def _check_time(self, entry: LedgerEntry, held: HeldGrant, sent: int, answered: int) -> None:
         if not held.from_ <= entry.ts < held.until:
             raise ReceiptError("an access entry is of a time outside the grant that it names")
-        if not asked.sent - MAX_SKEW_MS <= entry.ts <= asked.answered + MAX_SKEW_MS:
+        if not sent - MAX_SKEW_MS <= entry.ts <= answered + MAX_SKEW_MS:
             raise ReceiptError("an access entry is not of the time of this answer, by this partner's clock")
-        return held
 
     def _grant(self, item: Mapping[str, Any]) -> Grant:
         person = item["grant"]["person"]

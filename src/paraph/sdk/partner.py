@@ -27,6 +27,7 @@ from paraph.sdk.keystore import MemoryStore, Records, Store
 from paraph.sdk.partner_auth import PartnerAuth
 from paraph.sdk.partner_drafts import Acts, DraftStatus
 from paraph.sdk.partner_flow import Asking, Granted, PartnerFlow
+from paraph.sdk.partner_looks import Conversation, Looks
 from paraph.sdk.partner_reading import GrantedRoom, Page, Reader
 from paraph.sdk.partners import Trust
 from paraph.sdk.person import system_time
@@ -100,6 +101,7 @@ class Partner:
         self._book = GrantBook(records, self.engine, record.slug)
         self._intake = Intake(self.engine, self._book)
         self._platform = PlatformLog(transport, records, trust, now)
+        self._looks = Looks(self.auth, self.grants, records, self._book, self._platform, now)
         self._reader = Reader(self.auth, records, self._book, self._intake, self._platform, now)
         self._changes = Changes(self._reader, self.poll)
         self._polling = asyncio.Lock()
@@ -316,6 +318,23 @@ class Partner:
         stream. After a kill, the items of the last answer may come again; each message names its event.
         """
         return self._changes.follow(purpose, state, timeout_ms, limit)
+
+    # Looking
+
+    async def download(self, message: Message, purpose: str) -> bytes:
+        """The file that an author attached to a message that was opened, under `read:attachments`.
+
+        Raises MediaError where these are not the bytes she sent; ProblemError, ReceiptError.
+        """
+        return await self._looks.download(message, purpose)
+
+    async def metadata(self, grant_id: str, purpose: str) -> list[Conversation]:
+        """An author's conversations that a grant covers: when they happen, and codes of who else is in them."""
+        return await self._looks.metadata(grant_id, purpose)
+
+    async def friends(self, grant_id: str, purpose: str) -> list[str]:
+        """Codes of an author's friends who accepted to be listed. They are this partner's alone."""
+        return await self._looks.friends(grant_id, purpose)
 
     # Writing
 

@@ -5,8 +5,8 @@ RFC 7523 (`private_key_jwt`), RFC 6749 section 4.4, RFC 9449.
 
 import hashlib
 import secrets as randomness
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import httpx
 from joserfc import jwt
@@ -17,6 +17,8 @@ from paraph.sdk.client_assertion import JWT_BEARER, client_assertion, new_client
 from paraph.sdk.errors import ProblemError, TransportError
 from paraph.sdk.keystore import Records
 from paraph.sdk.transport import Transport
+
+T = TypeVar("T")
 
 TABLE = "partner"
 TOKEN_SLACK_MS = 30_000
@@ -71,10 +73,18 @@ class PartnerAuth:
         wait_ms: int = 0,
     ) -> dict[str, Any]:
         """A call with a valid token; a token that was refused is replaced once, and a nonce that was old twice."""
+        return await self._with_token(
+            lambda: self._transport.json(method, url, body, params=params, idempotent=idempotent, wait_ms=wait_ms)
+        )
 
-        async def attempt() -> dict[str, Any]:
+    async def fetch(self, url: str, *, params: Mapping[str, str | int] | None = None) -> httpx.Response:
+        """A GET of something that is no JSON, with its headers; as `call`."""
+        return await self._with_token(lambda: self._transport.file(url, params=params))
+
+    async def _with_token(self, ask: Callable[[], Awaitable[T]]) -> T:
+        async def attempt() -> T:
             await self._authenticate()
-            return await self._transport.json(method, url, body, params=params, idempotent=idempotent, wait_ms=wait_ms)
+            return await ask()
 
         try:
             return await self._with_nonce(attempt)
@@ -84,15 +94,14 @@ class PartnerAuth:
         self.forget()
         return await self._with_nonce(attempt)
 
-    async def _with_nonce(self, attempt: Callable[[], Any]) -> dict[str, Any]:
+    async def _with_nonce(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """The attempt, once more where the platform asks for a newer nonce: its answer has brought one."""
         try:
-            answer: dict[str, Any] = await attempt()
+            return await attempt()
         except ProblemError as error:
             if not _asks_for_nonce(error):
                 raise
-            answer = await attempt()
-        return answer
+        return await attempt()
 
     async def _authenticate(self) -> None:
         """Get an access token by a signed assertion, unless the last one is still good."""

@@ -23,7 +23,7 @@ from paraph.sdk.promises import filed
 from paraph.sdk.receipts import LedgerEntry
 from paraph.sdk.rooms import Message
 from paraph.sdk.standing import GrantState
-from paraph.sdk.transport import CLIENT, Json, Transport
+from paraph.sdk.transport import CLIENT, PARAPH, Json, Transport
 
 SESSION = "session"
 
@@ -335,6 +335,10 @@ class Person(Messenger):
         The device looks for it with each look at the grants.
         """
         return filed(self._records)
+
+    async def list_me(self, *, listed: bool) -> None:
+        """Let oneself be listed among the friends of one's friends, as a code for each partner, or not any more."""
+        await self._transport.json("PUT", PARAPH + "/friends-listing", {"listed": listed})
 
     async def trust(self) -> Trust:
         """The keys of log and operator that this device has pinned."""

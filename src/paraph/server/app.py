@@ -27,10 +27,12 @@ from paraph.server.http.asgi import Application
 from paraph.server.http.endpoint import OperatorPrincipal, Principal
 from paraph.server.http.limits import Limiter
 from paraph.server.inbox import http as inbox_http
-from paraph.server.inbox import writing_http
+from paraph.server.inbox import looks_http, writing_http
+from paraph.server.inbox.attachments.service import Attachments
 from paraph.server.inbox.deletes import Deletes
 from paraph.server.inbox.drafts import Drafts
 from paraph.server.inbox.expiry import Expiry
+from paraph.server.inbox.people.service import People
 from paraph.server.inbox.service import Inbox
 from paraph.server.ledger import http as ledger_http
 from paraph.server.ledger.errors import LedgerError
@@ -58,7 +60,18 @@ START_WITHIN = 30.0
 """Seconds that another process may take to open what it shares with this one."""
 ROOMS = tuple(
     f"paraph.server.{room}"
-    for room in ("accounts", "ledger", "devices", "messenger", "media", "consent", "inbox", "inbox.feed")
+    for room in (
+        "accounts",
+        "ledger",
+        "devices",
+        "messenger",
+        "media",
+        "consent",
+        "inbox",
+        "inbox.feed",
+        "inbox.attachments",
+        "inbox.people",
+    )
 )
 
 
@@ -117,6 +130,8 @@ class Server:
         # Grants end first: then nothing is written into the rooms about partners of someone who has left.
         self.accounts.on_deactivate += [self.consent.grants.on_deactivate, self.messenger.memberships.leave_all]
         self.inbox = Inbox(self.database, self.ledger, self.devices, self.messenger, self.consent, hooks, system_time)
+        self.attachments = Attachments(self.database, self.ledger, self.consent, self.messenger, self.media)
+        self.people = People(self.database, self.ledger, self.consent, self.messenger, self.inbox.opaque)
         self.drafts = Drafts(
             self.database,
             self.ledger,
@@ -167,6 +182,7 @@ class Server:
             *ledger_http.endpoints(self.ledger, self.database),
             *consent_http.endpoints(self.consent, self.ledger, self.database, self._policy),
             *inbox_http.endpoints(self.inbox, self.consent, self.database),
+            *looks_http.endpoints(self.attachments, self.people),
             *writing_http.endpoints(self.drafts, self.deletes),
             *web_http.endpoints(self.explorer, self._renderer),
             *metrics_http.endpoints(self._metrics),

@@ -22,6 +22,7 @@ from paraph.protocol.documents import parse
 from paraph.protocol.entry import grant_key, public_leaf
 from paraph.protocol.signing import SigningKey, document_hash, sign
 from paraph.server.accounts.service import Accounts
+from paraph.server.config import Settings
 from paraph.server.consent.gate import GrantGate
 from paraph.server.consent.http import endpoints as consent_endpoints
 from paraph.server.consent.partner_keys import PartnerKeys
@@ -33,13 +34,18 @@ from paraph.server.http import Access, PersonPrincipal
 from paraph.server.http.asgi import Application
 from paraph.server.http.endpoint import OperatorPrincipal
 from paraph.server.http.limits import Limiter
+from paraph.server.inbox.attachments.service import Attachments
 from paraph.server.inbox.deletes import Deletes
 from paraph.server.inbox.drafts import Drafts
 from paraph.server.inbox.http import endpoints as inbox_endpoints
+from paraph.server.inbox.looks_http import endpoints as looks_endpoints
+from paraph.server.inbox.people.service import People
 from paraph.server.inbox.service import Inbox
 from paraph.server.inbox.writing_http import endpoints as writing_endpoints
 from paraph.server.ledger.http import endpoints as ledger_endpoints
 from paraph.server.ledger.service import Ledger
+from paraph.server.media.http import endpoints as media_endpoints
+from paraph.server.media.service import Media
 from paraph.server.messenger.core import Hooks
 from paraph.server.messenger.creation import CreateRoom
 from paraph.server.messenger.service import Messenger
@@ -52,7 +58,18 @@ SERVER = "example.org"
 ISSUER = "http://example.org"
 DAY = 86_400_000
 NOW = 1_760_000_000_000
-ROOMS = ["accounts", "ledger", "devices", "messenger", "consent", "inbox", "inbox.feed"]
+ROOMS = [
+    "accounts",
+    "ledger",
+    "devices",
+    "messenger",
+    "media",
+    "consent",
+    "inbox",
+    "inbox.feed",
+    "inbox.attachments",
+    "inbox.people",
+]
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _serial = itertools.count(1)
 
@@ -250,6 +267,9 @@ class World:
             clock=self.clock,
             note=self.inbox.feed.note_draft,
         )
+        self.media = Media(database, data / "media", Settings(), self.clock, server_name=SERVER)
+        self.attachments = Attachments(database, self.ledger, self.consent, self.messenger, self.media)
+        self.people = People(database, self.ledger, self.consent, self.messenger, self.inbox.opaque)
         hooks.before_send, hooks.on_via = self.gate.before_send, self.drafts.on_sent
         hooks.on_membership.append(self.consent.notices.on_membership)
         hooks.on_closed.append(self.consent.notices.on_closed)
@@ -265,6 +285,8 @@ class World:
         table = [
             *ledger_endpoints(self.ledger, self.database),
             *consent_endpoints(self.consent, self.ledger, self.database, None),
+            *media_endpoints(self.media),
+            *looks_endpoints(self.attachments, self.people),
             *writing_endpoints(self.drafts, Deletes(self.database, self.ledger, self.consent, self.messenger)),
             *inbox_endpoints(self.inbox, self.consent, self.database),
         ]
@@ -613,6 +635,7 @@ async def world(data: Path) -> AsyncIterator[World]:
         finally:
             await made.http.aclose()
             made.messenger.stop()
+            await made.media.stop()
             await made.ledger.stop()
     finally:
         await database.close()

@@ -109,7 +109,7 @@ async def recorded(author: Person, partners: Iterable[Partner], served: set[str]
         for session in reader.engine.inbound.all()
         if session.owner == author.user_id
     }
-    listed = {event_id for entry in entries if entry.kind == "access" for event_id in entry.body["event_ids"]}
+    listed = {event_id for entry in entries if entry.kind == "access" for event_id in entry.body.get("event_ids", ())}
     kinds = dict(Counter(entry.kind for entry in entries))
     return Recorded(kinds, len(held), len(held - shared), len(served), len(served - listed))
 

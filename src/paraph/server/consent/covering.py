@@ -37,8 +37,10 @@ class Covering:
         self._clock = clock
         self._people: OrderedDict[str, _Known] = OrderedDict()
 
-    def reading(self, tx: Transaction, person: str, device_id: str, room_id: str) -> list[HeldGrant]:
-        """The person's grants under which what this device of hers says in the room now may be read."""
+    def reading(self, tx: Transaction, person: str, device_id: str, room_id: str, verb: str = READ) -> list[HeldGrant]:
+        """The person's grants under which what this device of hers says (or, by `verb`, uploads) in the room now may
+        be read.
+        """
         if not self._gate.may_have_grants(person):
             return []
         version = self._gate.acting_on(tx, person, device_id)
@@ -46,7 +48,7 @@ class Covering:
             return []
         known, now = self._known(tx, person, version), self._clock()
         scopes = ((held, held.scope(agreements, now)) for held, agreements in known.grants)
-        found = [held for held, scope in scopes if scope is not None and READ in scope.verbs and scope.covers(room_id)]
+        found = [held for held, scope in scopes if scope is not None and verb in scope.verbs and scope.covers(room_id)]
         return [] if found and self._is_closed(tx, known, room_id) else found
 
     def _known(self, tx: Transaction, person: str, version: int) -> _Known:

@@ -30,6 +30,16 @@ def verb_not_granted(verb: str) -> Problem:
     return Problem(403, "verb-not-granted", f"the grant does not allow {verb}")
 
 
+def no_such_file(media_id: str) -> Problem:
+    """No attachment of a granting author that the partner may have; the same for all that are not there."""
+    return Problem(404, "no-such-file", f"there is no attachment {media_id[:80]!r} that you may have")
+
+
+def no_such_grant(grant_id: str) -> Problem:
+    """Not a live grant of the calling partner, or not one that its token is for."""
+    return Problem(404, "no-such-grant", f"you have no live grant {grant_id[:40]!r}")
+
+
 def no_such_draft(draft_id: str) -> Problem:
     """Not a draft that this partner left, or one of long ago."""
     return Problem(404, "no-such-draft", f"you left no draft {draft_id[:80]!r}")

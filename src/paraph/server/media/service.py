@@ -75,6 +75,8 @@ class Media:
         self._quota = bounds.media_quota_bytes
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._sweeping: asyncio.Task[None] | None = None
+        self.on_complete: list[Callable[[Transaction, MediaFile], None]] = []
+        """Called for each file in the transaction that says it is there."""
         database.listen(TOPIC, self._heard)
 
     # Uploading
@@ -154,6 +156,10 @@ class Media:
                 raise cannot_overwrite()
             store.add_usage(tx, owner, size)
             tx.announce(TOPIC, media_id)
+            found = store.get(tx, media_id)
+            if found is not None:
+                for hook in self.on_complete:
+                    hook(tx, found)
 
         try:
             await self._database.write(complete)

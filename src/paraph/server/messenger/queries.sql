@@ -89,6 +89,13 @@ SELECT 1 FROM memberships AS mine
 JOIN memberships AS theirs ON theirs.room_id = mine.room_id AND theirs.membership = 'join'
 WHERE mine.user_id = :user_id AND mine.membership = 'join' AND theirs.user_id = :other LIMIT 1;
 
+-- name: room_began
+SELECT ts FROM events WHERE room_id = :room_id ORDER BY position LIMIT 1;
+
+-- name: last_encrypted
+SELECT ts FROM events WHERE room_id = :room_id AND type = 'm.room.encrypted' AND redacted_by IS NULL
+ORDER BY position DESC LIMIT 1;
+
 -- name: put_receipt!
 INSERT INTO receipts (room_id, user_id, type, thread_id, event_id, ts, position)
 VALUES (:room_id, :user_id, :type, :thread_id, :event_id, :ts, :position)

@@ -101,6 +101,10 @@ class Messenger:
         """One event of a room, as it is stored; None if there is no such event."""
         return self.core.store.event(tx, room_id, event_id)
 
+    def times(self, tx: Transaction, room_id: str) -> tuple[int, int | None]:
+        """When a room was made, and when the newest message there that is left was sent (ms)."""
+        return self.core.store.times(tx, room_id)
+
     def is_closed(self, tx: Transaction, room_id: str) -> bool:
         """Whether a member has closed the room to partners (it stays closed when that member leaves)."""
         return self.reading.is_closed(tx, room_id)

@@ -171,6 +171,13 @@ class Store:
         """Whether two people are joined to the same room."""
         return tx.row(self._sql.share_a_room, {"user_id": user_id, "other": other}) is not None
 
+    def times(self, tx: Transaction, room_id: str) -> tuple[int, int | None]:
+        """When a room was made, and when the newest message there that is left was sent (ms)."""
+        began, last = (
+            tx.row(found, {"room_id": room_id}) for found in (self._sql.room_began, self._sql.last_encrypted)
+        )
+        return (began[0] if began else 0), (last[0] if last else None)
+
     # Receipts, account data, profiles, filters
 
     def put_receipt(self, tx: Transaction, room_id: str, receipt: Receipt) -> None:

@@ -1,0 +1,1 @@
+"""Attachments for partners: the encrypted files of granting authors, each fetched on the record."""
