@@ -20,8 +20,10 @@ from bench.figures import Outcome, Plan
 from bench.groups import groups
 from bench.idle import idle
 from bench.initial import initial
+from bench.ledger import ledger
 from bench.overload import overload
 from bench.processes import raise_file_limit
+from bench.receipts import receipts
 from bench.wire import RefusedError
 
 SCENARIOS: dict[str, Callable[[Plan, Databases], Awaitable[Outcome]]] = {
@@ -31,6 +33,8 @@ SCENARIOS: dict[str, Callable[[Plan, Databases], Awaitable[Outcome]]] = {
     "initial": initial,
     "idle": idle,
     "overload": overload,
+    "ledger": ledger,
+    "receipts": receipts,
 }
 
 
@@ -43,6 +47,8 @@ class Scenario(Enum):
     INITIAL = "initial"
     IDLE = "idle"
     OVERLOAD = "overload"
+    LEDGER = "ledger"
+    RECEIPTS = "receipts"
     ALL = "all"
 
 
@@ -66,6 +72,7 @@ def bench(
     rooms: Annotated[int, typer.Option(min=1, help="stored: rooms in the database.")] = 1000,
     messages: Annotated[int, typer.Option(min=0, help="stored: messages in the database.")] = 200_000,
     polls: Annotated[int, typer.Option(min=100, help="idle: long polls.")] = 10_000,
+    leaves: Annotated[int, typer.Option(min=1000, help="ledger: leaves of the log, labels of the map.")] = 100_000,
     directory: Annotated[
         Path | None, typer.Option(help="Where the databases go: a real disk, not memory. [default: temporary]")
     ] = None,
@@ -82,7 +89,7 @@ def bench(
     raise_file_limit()
     if quick:
         rounds, seconds, accounts, polls = 1, min(seconds, 2.0), 0, min(polls, 1000)
-        rooms, messages = min(rooms, 100), min(messages, 10_000)
+        rooms, messages, leaves = min(rooms, 100), min(messages, 10_000), min(leaves, 5000)
     console = Console(stderr=as_json)
     names = list(SCENARIOS) if Scenario.ALL in scenario else [one.value for one in scenario]
     with tempfile.TemporaryDirectory(prefix="paraph-bench-", dir=directory) as temporary:
@@ -97,6 +104,7 @@ def bench(
             rooms=rooms,
             messages=messages,
             polls=polls,
+            leaves=leaves,
             quick=quick,
             say=lambda text: console.print(text, soft_wrap=True),
         )

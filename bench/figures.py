@@ -55,6 +55,7 @@ class Plan:
     rooms: int
     messages: int
     polls: int
+    leaves: int
     quick: bool
     say: Callable[[str], None]
 

@@ -2,24 +2,19 @@
 
 The read runs in this process without HTTP: select, record, commit, sign, render. Its time is processor time of the
 whole process, with and without receipts in turn, so both see the same machine.
-
-    python -m bench.receipts [--rounds 60] [--json]
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from rich.console import Console
-
+from bench.databases import Databases
+from bench.figures import Limit, Outcome, Plan
 from paraph.protocol.receipt import make_receipt
 from paraph.protocol.signing import SigningKey
 from paraph.sdk.receipts import ReceiptKey, check_receipt, read_entry
@@ -29,6 +24,7 @@ from paraph.server.ledger.receipts import Receipts
 from tests.server.consent.support import World, world
 
 AUTHORS, MESSAGES = 10, 500
+ROUNDS = 60
 BUDGET = 0.15
 
 
@@ -95,26 +91,17 @@ def _each(call: Callable[[], object], times: int = 200) -> float:
     return median(runs)
 
 
-def main(
-    rounds: Annotated[int, typer.Option(help="Reads with receipts, and as many without.")] = 60,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
-) -> None:
-    """Print what receipts cost; exit status 1 where their share of the read is above the budget."""
-    found = asyncio.run(measure(rounds))
-    if as_json:
-        print(json.dumps({name: round(value, 4) for name, value in found.items()}))
-    else:
-        out = Console()
-        out.print(f"a read of {MESSAGES} messages by {AUTHORS} authors: {found['read_ms']:.2f} ms processor time")
-        out.print(f"without receipts:                         {found['read_without_ms']:.2f} ms")
-        out.print(
-            f"receipts' share:                          {100 * found['share']:.1f} % (budget {100 * BUDGET:.0f} %)"
-        )
-        out.print(f"one receipt, made and signed:             {found['receipt_us']:.0f} µs")
-        out.print(f"the partner checks {AUTHORS} of them in:          {found['check_10_ms']:.2f} ms")
-    if found["share"] > BUDGET:
-        raise typer.Exit(1)
-
-
-if __name__ == "__main__":
-    typer.run(main)
+async def receipts(plan: Plan, _databases: Databases) -> Outcome:
+    """Reads with receipts and without, in turn; then the receipts alone."""
+    rounds = 5 if plan.quick else ROUNDS
+    found = await measure(rounds)
+    rows: list[tuple[str, ...]] = [
+        ("", "measured"),
+        ("the read, own ms", f"{found['read_ms']:.2f}"),
+        ("the same without receipts", f"{found['read_without_ms']:.2f}"),
+        ("receipts' share", f"{found['share']:.1%}"),
+        ("one receipt, made and signed, µs", f"{found['receipt_us']:.0f}"),
+        (f"the partner checks {AUTHORS} of them in, ms", f"{found['check_10_ms']:.2f}"),
+    ]
+    title = f"a read of {MESSAGES} messages by {AUTHORS} authors, median of {rounds} with receipts and {rounds} without"
+    return Outcome(title, rows, [Limit("receipts' share of a read", found["share"], BUDGET)], found)

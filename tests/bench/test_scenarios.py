@@ -49,3 +49,18 @@ async def test_stages_account_for_the_whole_message(tmp_path: Path) -> None:
     found = json.loads(out)
     assert all(microseconds > 0 for microseconds in found["us"].values())
     assert 0.5 < sum(found["us"].values()) / found["total_us"] < 1.2
+
+
+async def test_the_ledger_scenario_measures_every_line_of_its_budget(tmp_path: Path) -> None:
+    """A log grows and is replayed, the map and a year are measured, every read is proven; receipts cost something."""
+    found = await bench(tmp_path, "--scenario", "ledger", "--scenario", "receipts", "--leaves", "2000")
+    ledger, receipts = found["scenarios"]["ledger"], found["scenarios"]["receipts"]
+    assert found["lost"] == 0
+    assert ledger["replay"]["epochs"] == 2000 // 257
+    assert ledger["replay"]["leaves"] == 257 * ledger["replay"]["epochs"]
+    assert ledger["append"]["ratio"] > 1
+    assert 300 < ledger["map"]["proof_bytes"] < ledger["map"]["longest_proof"] < 950
+    assert ledger["reads"]["reads"] > 100
+    assert 0 < ledger["reads"]["p50_s"] <= ledger["reads"]["p99_s"]
+    assert receipts["read_ms"] > 1
+    assert len(found["budget"]) == 12

@@ -1,19 +1,16 @@
-"""The measurement behind ADR 0015: how long a stranger's check of a person's year takes.
+"""A person's year, as a stranger checks it: five partners, two grants each, accesses and a key share a day and partner.
 
-Five partners with two grants each, some accesses of ten messages and one key share a day and partner, in a map of
-200,000 other keys. Timed is everything `paraph log check` does with the file: parsing, the cosigned tree, each
-statement of the map, each record's commitment, all signatures. Own time of the process.
-
-    PYTHONPATH=src:. .venv/bin/python docs/adr/measurements/person_history.py [ACCESSES A DAY AND PARTNER]
+Timed is everything that `paraph log check` does with the file: parsing, the cosigned tree, each statement of the map,
+each record's commitment, all signatures. The map holds 200,000 other keys.
 """
 
-# ruff: noqa: T201
+from __future__ import annotations
 
 import random
-import statistics
-import sys
 import time
 from hashlib import sha256
+from statistics import median
+from typing import Any
 
 from paraph.audit import evidence
 from paraph.audit.history import History, labels_wanted
@@ -30,7 +27,8 @@ from tests.audit.witnessed import POLICY
 from tests.protocol.examples import AUTHOR, LOG_KEY
 
 PARTNERS = ("film-club", "book-club", "news-club", "song-club", "game-club")
-DAYS, HALF, MESSAGES, OTHERS, RUNS = 364, 182, 10, 200_000, 9
+DAYS, HALF, MESSAGES, OTHERS = 364, 182, 10, 200_000
+RUNS = 9
 
 
 def lived(accesses: int) -> Author:
@@ -55,7 +53,7 @@ def proven(author: Author) -> History:
     leaves, under = [leaf_of(one) for one in author.records], dict[bytes, list[bytes]]()
     for leaf in leaves:
         under.setdefault(map_key_of_bytes(leaf) or b"", []).append(leaf_hash(leaf))
-    source = random.Random(1)  # noqa: S311 -- filler
+    source = random.Random(1)
     values = {source.randbytes(32): source.randbytes(32) for _ in range(OTHERS)}
     values |= {key: map_value(len(found), Tree(found).root()) for key, found in under.items()}
     label_map, end = PrefixMap(values.items()), START + DAYS * DAY_MS
@@ -67,19 +65,15 @@ def proven(author: Author) -> History:
     return History(AUTHOR, author.log.tree_proof(), account_key(LOG_KEY), keys, tuple(author.records), shown)
 
 
-def main() -> None:
-    """Print what the file holds and what its check takes."""
-    history = proven(lived(int(sys.argv[1]) if len(sys.argv) > 1 else 3))
+def measure(accesses: int, runs: int = RUNS) -> dict[str, Any]:
+    """Own seconds of a check (median), and what the file holds."""
+    history = proven(lived(accesses))
     data, now = history.evidence, (START + DAYS * DAY_MS) // 1000
-    print(f"{len(history.entries)} records, {len(history.statements)} statements, {len(data) / 1e6:.1f} MB")
     times = []
-    for _ in range(RUNS):
+    for _ in range(runs):
         before = time.process_time()
         verdict = evidence.check(data, POLICY, now)
         times.append(time.process_time() - before)
         assert verdict.holds, verdict.summary
-    print(f"checked in {statistics.median(times):.3f} s (median), {min(times):.3f} s (best of {RUNS})")
-
-
-if __name__ == "__main__":
-    main()
+    found = {"records": len(history.entries), "statements": len(history.statements), "mb": len(data) / 1e6}
+    return found | {"check_s": median(times)}
