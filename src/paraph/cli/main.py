@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from paraph import __version__
-from paraph.cli import agreement, backup, consent, demo, log, partner, policy, serve, user, witness
+from paraph.cli import agreement, backup, consent, demo, log, partner, policy, sandbox, serve, user, witness
 
 app = typer.Typer(
     name="paraph",
@@ -41,6 +41,7 @@ app.add_typer(agreement.app, name="agreement")
 app.add_typer(log.app, name="log")
 app.add_typer(witness.app, name="witness")
 app.add_typer(policy.app, name="policy")
+app.add_typer(sandbox.app, name="sandbox")
 
 
 def main() -> None:

@@ -1,18 +1,18 @@
 """The demo's cast: two people, two partners, and an applicant that never got an agreement."""
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paraph.cli.admin import Admin
-from paraph.cli.agreement import draft_agreement, sign_as_operator
 from paraph.cli.demo.films import AUTHOR, Line
 from paraph.cli.demo.liar import Hands, Lie, honest
+from paraph.cli.operator import Operator
 from paraph.sdk import Partner, Person, ProblemError, ReceiptError, SqliteStore, Store, Transport
 from paraph.sdk.client_assertion import new_client_key
 from paraph.sdk.person import system_time
+
+__all__ = ["PASSWORD", "Cast", "Operator", "PartnerKeys", "attempt", "key_store", "partner", "people"]
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 (a demo account on a server that lives for seconds)
 
@@ -97,42 +97,6 @@ def key_store(folder: Path, name: str) -> SqliteStore:
     return SqliteStore.open(folder / f"{name}.keys", passphrase=PASSWORD)
 
 
-class Operator:
-    """The operator at the command line: registers partners, signs and publishes agreements."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-        self._admin = Admin(data)
-        self.platform: dict[str, Any] = self._admin.get("/_paraph/v1/platform")
-
-    def register(self, partner: Partner, name: str) -> None:
-        """Register a partner by its public keys."""
-        body = {
-            "slug": partner.slug,
-            "name": name,
-            "master_key": partner.master_key,
-            "client_jwk": partner.client_jwk,
-        }
-        self._admin.post("/_paraph/v1/admin/partners", body)
-
-    def draft(self, slug: str, **terms: Any) -> dict[str, Any]:
-        """The next version of a partner's agreement, unsigned."""
-        return draft_agreement(self.platform, self._admin.get(f"/_paraph/v1/partners/{slug}"), **terms)
-
-    def sign(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Add the operator's signature."""
-        return sign_as_operator(document, self.platform["server_name"], self._data / "keys" / "operator.key")
-
-    def publish(self, document: dict[str, Any]) -> None:
-        """Publish an agreement; ends the program if the server refuses."""
-        self._admin.post("/_paraph/v1/admin/agreements", {"agreement": document})
-
-    def try_to_publish(self, document: dict[str, Any]) -> tuple[int, str]:
-        """Status and answer when a document is put forward that may be refused."""
-        answer = self._admin.try_post("/_paraph/v1/admin/agreements", {"agreement": document})
-        return answer.status_code, _reason(answer.content)
-
-
 @dataclass(frozen=True, slots=True)
 class PartnerKeys:
     """What makes a device a partner's: its master seed (32 bytes), and the private JWK of its OAuth client."""
@@ -178,11 +142,3 @@ async def attempt(call: Any) -> tuple[int, str]:
     except ReceiptError as error:
         return 200, f"answered, and not taken by the partner's own SDK: {error}"
     return 200, "answered"
-
-
-def _reason(content: bytes) -> str:
-    try:
-        body = json.loads(content)
-    except ValueError:
-        return content[:200].decode(errors="replace")
-    return str(body.get("error", body))
