@@ -27,6 +27,13 @@ async def scene(server: RunningServer) -> AsyncIterator[Scene]:
     await made.close()
 
 
+def session_of(scene: Scene) -> str:
+    """The session of the author's last message."""
+    current = scene.author.engine.outbound.current(scene.room_id)
+    assert current is not None
+    return current.session_id
+
+
 async def test_room_closed_a_moment_ago(scene: Scene) -> None:
     """A message sent after a member closed the room is closed to partners, though the author has not synced since."""
     await scene.grant()
@@ -34,10 +41,12 @@ async def test_room_closed_a_moment_ago(scene: Scene) -> None:
     assert await scene.opened() == ["open"]
     await scene.correspondent.close_room(scene.room_id)
     await scene.author.send_text(scene.room_id, "private")
+    private = session_of(scene)
     with pytest.raises(ProblemError, match="room-closed"):
         await scene.partner.messages(scene.room_id, PURPOSE)
     await scene.correspondent.close_room(scene.room_id, closed=False)
-    assert await scene.opened() == ["open", None]
+    assert await scene.opened() == ["open"]
+    assert scene.partner.engine.inbound.claims(private) == [], "it was not served, and would not have opened"
 
 
 async def test_room_closed_when_the_view_was_refreshed_in_between(scene: Scene) -> None:
@@ -48,8 +57,10 @@ async def test_room_closed_when_the_view_was_refreshed_in_between(scene: Scene) 
     scene.author._consent.forget_view()
     await scene.author._consent.fresh_view()
     await scene.author.send_text(scene.room_id, "private")
+    private = session_of(scene)
     await scene.correspondent.close_room(scene.room_id, closed=False)
-    assert await scene.opened() == ["open", None]
+    assert await scene.opened() == ["open"]
+    assert scene.partner.engine.inbound.claims(private) == [], "it was not served, and would not have opened"
 
 
 async def test_room_stays_closed_when_its_closer_left(scene: Scene) -> None:

@@ -127,7 +127,7 @@ def test_key_that_reaches_further_back_is_adopted_only_if_it_connects(author: Ph
     whole = author.engine.outbound.room_key(ROOM)
     second = author.send("second", BOTH)
     with author.records.step():
-        author.engine.outbound.encrypt(ROOM, "m.room.message", {})
+        author.engine.outbound.encrypt(ROOM, "m.room.message", {}, 0)
     later_key = author.engine.outbound.room_key(ROOM)
     inbound = author.engine.inbound.claims(session_of(first))[0]
     correspondent.directory.queues.clear()

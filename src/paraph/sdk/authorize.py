@@ -39,10 +39,10 @@ class ConsentRequest:
     status: str
 
     def terms(self) -> GrantTerms:
-        """All that is asked for (but for the history, which this version grants to nobody)."""
+        """All that is asked for."""
         asked = self.asked
         rooms = None if asked.rooms == "all" else asked.rooms
-        return GrantTerms(asked.purposes, asked.until, rooms, asked.verbs, asked.retention_days)
+        return GrantTerms(asked.purposes, asked.until, rooms, asked.verbs, asked.retention_days, asked.history)
 
 
 @dataclass(frozen=True, slots=True)

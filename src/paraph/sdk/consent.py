@@ -41,7 +41,8 @@ VIEW_RETRY_MS = 5_000
 class GrantTerms:
     """What a person allows. `rooms` None means all her rooms; `until` is milliseconds since 1970.
 
-    `retention_days` is how long the partner promises to keep what it opened.
+    `retention_days` is how long the partner promises to keep what it opened. `history` is the time (ms) from which on
+    it may open older words as well: those that her enrolled devices wrote themselves, as their own records have it.
     """
 
     purposes: Sequence[str]
@@ -49,6 +50,7 @@ class GrantTerms:
     rooms: Sequence[str] | None = None
     verbs: Sequence[str] = ("read",)
     retention_days: int = 0
+    history: int | None = None
 
 
 class Consent:
@@ -256,8 +258,7 @@ class Consent:
             "purposes": list(terms.purposes),
             "from": self._now(),
             "until": terms.until,
-            # Own older sessions are not shared by this version, so it does not let anyone consent to it.
-            "history": None,
+            "history": terms.history,
             "retention_days": terms.retention_days,
         }
 

@@ -1,20 +1,24 @@
 """A logged-in device among its rooms: reading, writing, and who is trusted with the keys."""
 
 import asyncio
+import logging
 import secrets as randomness
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from paraph.protocol.draft import VIA
+from paraph.protocol.identifiers import is_partner
 from paraph.sdk.consent import Consent
 from paraph.sdk.drafts import Drafts
 from paraph.sdk.driver import Driver
 from paraph.sdk.engine import DeviceEngine
-from paraph.sdk.engine.model import MEGOLM, GrantView, RoomSettings, SyncPart
+from paraph.sdk.engine.model import MEGOLM, GrantView, PartnerAccess, RoomSettings, SyncPart
 from paraph.sdk.errors import DecryptionError, MatrixError, SdkError, SharingNeededError
 from paraph.sdk.keystore import Records
 from paraph.sdk.rooms import Message, Room, Rooms, closed_message, opened_message, plain_message
 from paraph.sdk.transport import CLIENT, Json, Transport, path
+
+log = logging.getLogger(__name__)
 
 SYNC = "sync"
 SEND_ATTEMPTS = 4
@@ -54,6 +58,7 @@ class Messenger:
         self._sending: dict[str, asyncio.Lock] = {}
         self._looked_at: dict[str, tuple[int, int]] = {}
         self._syncing = asyncio.Lock()
+        self._history_due = True
 
     @property
     def user_id(self) -> str:
@@ -81,6 +86,8 @@ class Messenger:
             await self._driver.drain()
         self._note_sealed((*update.messages, *update.late))
         await self.drafts.follow()
+        if self._history_due:
+            await self._share_history_quietly()
         return update
 
     async def messages(self, room_id: str, limit: int = 100) -> list[Message]:
@@ -178,6 +185,38 @@ class Messenger:
         answer = await self._transport.json("PUT", url, {} if reason is None else {"reason": reason})
         return str(answer["event_id"])
 
+    async def share_history(self) -> None:
+        """Give partners the keys of this device's own older words, as far back as grants say. Each sync sees to it."""
+        _, view = await self._consent.fresh_view()
+        if view is None:
+            return
+        lacking = [(access, self.engine.history_rooms(access)) for access in view.partners if access.reads]
+        for access, rooms in lacking:
+            if rooms:
+                await self._share_history(view, access, rooms)
+        # Whoever could not be reached, and a room that is closed today, has its turn with a later sync.
+        self._history_due = any(rooms and self.engine.history_rooms(access) for access, rooms in lacking)
+
+    async def _share_history_quietly(self) -> None:
+        """What fails is tried again with the next sync: what a sync or a grant brought must not be lost by it."""
+        self._history_due = True
+        try:
+            await self.share_history()
+        except SdkError as error:
+            log.warning("older keys cannot be shared now: %s", error)
+
+    async def _share_history(self, view: GrantView, access: PartnerAccess, rooms: set[str]) -> None:
+        open_rooms = [room_id for room_id in sorted(rooms) if not (await self._settings(room_id, view)).closed]
+        await self._driver.claim(access.devices)
+        with self._records.step():
+            self.engine.share_history(view, access, open_rooms, self._now())
+        refused = self._driver.refused_shares
+        await self._driver.drain()
+        if self._driver.refused_shares != refused:
+            self._consent.forget_view()
+            with self._records.step():
+                self.engine.unshare_history(access)
+
     # Trust
 
     def blocked_users(self) -> list[str]:
@@ -208,6 +247,9 @@ class Messenger:
             one_time_keys=counts.get("signed_curve25519", 0) if isinstance(counts, dict) else None,
             fallback_unused=tuple(fallback) if isinstance(fallback, list) else None,
         )
+        if any(is_partner(user) for user in part.changed):  # so a device is told of another grant, or partner's device
+            self._consent.forget_view()
+            self._history_due = True
         self.drafts.hear(list(part.to_device))
         received = self.engine.receive(part, self._now())
         messages = [

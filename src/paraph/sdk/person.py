@@ -259,7 +259,9 @@ class Person(Messenger):
         waits until the grant is in the log, and sends the grant's key to the partner's live devices. Raises TrustError,
         LogError, ProtocolError (terms beyond the agreement), ConsentRefusedError.
         """
-        return await self._consent.grant(partner, terms, agree=agree)
+        granted = await self._consent.grant(partner, terms, agree=agree)
+        await self._share_history_quietly()
+        return granted
 
     async def consents(self, link: str) -> ConsentRequest:
         """What a partner asks for: the address it sent this person to. From now on she alone can answer it.
@@ -275,7 +277,9 @@ class Person(Messenger):
 
         Raises as `grant`, and ProtocolError for terms beyond the request.
         """
-        return await self._authorize.answer(request, terms, agree=agree)
+        answered = await self._authorize.answer(request, terms, agree=agree)
+        await self._share_history_quietly()
+        return answered
 
     async def collect(self, request: ConsentRequest) -> str:
         """The redirect of a request that was answered, should the answer have been lost on its way. Raises SdkError."""

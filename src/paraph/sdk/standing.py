@@ -91,7 +91,15 @@ class Standing:
         devices = partner.live_devices(at)
         until = scope.until - behind
         return PartnerAccess(
-            grant.grant_id, partner.info.user_id, scope.rooms, until, devices, scope.excluded, scope.verbs
+            grant.grant_id,
+            partner.info.user_id,
+            scope.rooms,
+            until,
+            devices,
+            scope.excluded,
+            scope.verbs,
+            scope.history,
+            grant.from_,
         )
 
     def _scope(self, state: GrantState, partner: ProvenPartner, at: int) -> Scope | None:

@@ -78,6 +78,29 @@ class InboundSessions:
             return None
         return self._adopt(group, room_id, owner, sender_key, ed25519, device_id, direct=True)
 
+    def add_older_key(
+        self, content: Json, owner: str, sender_key: str, ed25519: str, device_id: str | None
+    ) -> str | None:
+        """Take in an `org.paraph.history_key`: the owner's device gives its own session from an earlier index on."""
+        if content.get("algorithm") != MEGOLM:
+            return None
+        try:
+            group = InboundGroupSession.import_session(ExportedSessionKey(content["session_key"]))
+        except (KeyError, TypeError, ValueError):
+            return None
+        room_id = content.get("room_id")
+        if not isinstance(room_id, str) or group.session_id != content.get("session_id"):
+            return None
+        return self._adopt(group, room_id, owner, sender_key, ed25519, device_id, direct=True)
+
+    def own_key(self, session_id: str, sender_key: str, index: int) -> str | None:
+        """This device's own session from an index on, in the form of key exports; None if it has none such."""
+        for session in self.claims(session_id):
+            if session.direct and session.sender_key == sender_key:
+                key = self._group(session).export_at(index)
+                return None if key is None else key.to_base64()
+        return None
+
     def export(self, sessions: list[InboundSession] | None = None) -> list[Json]:
         """Sessions in the shape of Matrix key exports, each from its first known index, with its owner's user id."""
         exported = []

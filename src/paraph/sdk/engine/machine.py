@@ -5,7 +5,7 @@ The driver feeds it sync parts and answers, sends the requests it names, and wra
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -28,6 +28,7 @@ from paraph.sdk.engine.model import (
     KeysQuery,
     KeysUpload,
     OlmEvent,
+    PartnerAccess,
     Peer,
     Received,
     Request,
@@ -39,6 +40,7 @@ from paraph.sdk.engine.model import (
 from paraph.sdk.engine.olm import OlmPayload, OlmSessions
 from paraph.sdk.engine.outbound import OutboundSessions
 from paraph.sdk.engine.outbox import Outbox
+from paraph.sdk.engine.sent import Sent
 from paraph.sdk.engine.users import Users
 from paraph.sdk.errors import DecryptionError, SharingNeededError
 from paraph.sdk.keystore import Records
@@ -50,6 +52,8 @@ UNWEDGE_EVERY_MS = 3_600_000
 CLAIM_AGAIN_MS = 300_000
 MAX_TO_DEVICE = 100
 WAITING = "waiting"
+HISTORY_KEY = "org.paraph.history_key"
+HISTORY_SENT = "history-sent"
 WEDGED = "wedged"
 # What the arrival of a key can cure.
 MAY_PASS = frozenset({"unknown-session", "unknown-index", "wrong-owner", "wrong-device", "withheld"})
@@ -134,7 +138,7 @@ class DeviceEngine:
             session_id = self._room_key(payload)
             if session_id is not None:
                 late += self._retry(session_id)
-            elif not payload.type.startswith(("m.room_key", "m.forwarded_room_key", "m.dummy")):
+            elif not payload.type.startswith(("m.room_key", "m.forwarded_room_key", "m.dummy", HISTORY_KEY)):
                 events.append(_olm_event(payload))
         return Received(tuple(events), tuple(late))
 
@@ -243,7 +247,7 @@ class DeviceEngine:
         due = self.outbound.due(settings, (peer for peer, _ in allowed), now)
         if due or self._lacking(settings.room_id, allowed):
             raise SharingNeededError("the room's recipients changed since its key was shared")
-        encrypted = self.outbound.encrypt(settings.room_id, event_type, content)
+        encrypted = self.outbound.encrypt(settings.room_id, event_type, content, now)
         if grants_version is not None:
             encrypted["org.paraph.grants"] = grants_version
         return encrypted
@@ -254,6 +258,51 @@ class DeviceEngine:
         made = tuple(_share(p, self.olm.encrypt(p, event_type, content), None) for p in reached)
         self.outbox.to_partner(grant_id, made)
         return reached
+
+    def history_rooms(self, access: PartnerAccess) -> set[str]:
+        """The rooms of which a partner device still lacks a key that the grant's history gives it."""
+        lacking = (
+            sent for sent, _ in self._history(access) if any(self._lacks(access, p, sent) for p in access.devices)
+        )
+        return {sent.room_id for sent in lacking}
+
+    def share_history(self, view: GrantView, access: PartnerAccess, rooms: Collection[str], now: int) -> None:
+        """Queue the keys of this device's own older sessions in these rooms, each from the date of the history on."""
+        if not view.is_fresh(now, VIEW_MAX_AGE_MS) or not access.reads or now >= access.until:
+            return
+        shares = []
+        for sent, index in self._history(access):
+            key = self.inbound.own_key(sent.session_id, self.account.curve25519, index)
+            if key is None or sent.room_id not in rooms:
+                continue
+            content = {"algorithm": MEGOLM, "room_id": sent.room_id, "session_id": sent.session_id, "session_key": key}
+            session = {"room_id": sent.room_id, "session_id": sent.session_id, "first_index": index}
+            for peer in access.devices:
+                if self._lacks(access, peer, sent) and self.olm.has(peer):
+                    shares.append(_share(peer, self.olm.encrypt(peer, HISTORY_KEY, content), session))
+                    self._records.put(HISTORY_SENT, _history_name(access, peer, sent), True)
+        for start in range(0, len(shares), MAX_TO_DEVICE):
+            self.outbox.to_partner(access.grant_id, tuple(shares[start : start + MAX_TO_DEVICE]))
+
+    def unshare_history(self, access: PartnerAccess) -> None:
+        """The platform refused keys of a history: they are sent again."""
+        for name, _ in self._records.items(HISTORY_SENT, bool, f"{access.grant_id}/"):
+            self._records.delete(HISTORY_SENT, name)
+
+    def _history(self, access: PartnerAccess) -> Iterator[tuple[Sent, int]]:
+        """This device's own sessions that the history reaches, each with the index from which on it does.
+
+        One that began under the grant was shared from its beginning, or was not to be shared.
+        """
+        if access.history is None:
+            return
+        for sent in self.outbound.sent.all():
+            index = sent.index_from(access.history)
+            if index is not None and sent.created < access.began and access.covers(sent.room_id):
+                yield sent, index
+
+    def _lacks(self, access: PartnerAccess, peer: Peer, sent: Sent) -> bool:
+        return self._records.get(HISTORY_SENT, _history_name(access, peer, sent), bool) is None
 
     # Reading
 
@@ -334,11 +383,12 @@ class DeviceEngine:
 
     def _room_key(self, payload: OlmPayload) -> str | None:
         """Take in a key sent by its own device; a forwarded one proves nothing about whose it is."""
-        if payload.type != "m.room_key" or is_partner(payload.sender):
+        if payload.type not in ("m.room_key", HISTORY_KEY) or is_partner(payload.sender):
             return None
         device = self.users.device_with_key(payload.sender, payload.sender_key)
         device_id = device.device_id if device is not None else payload.sender_device
-        return self.inbound.add_key(payload.content, payload.sender, payload.sender_key, payload.ed25519, device_id)
+        add = self.inbound.add_key if payload.type == "m.room_key" else self.inbound.add_older_key
+        return add(payload.content, payload.sender, payload.sender_key, payload.ed25519, device_id)
 
     def _withheld(self, sender: str, content: Json) -> None:
         session_id, code, reason = content.get("session_id"), content.get("code"), content.get("reason")
@@ -398,6 +448,10 @@ class DeviceEngine:
 
 def _share(peer: Peer, content: Json, session: Json | None) -> Json:
     return {"device_id": peer.device_id, "content": content, "session": session}
+
+
+def _history_name(access: PartnerAccess, peer: Peer, sent: Sent) -> str:
+    return f"{access.grant_id}/{peer.curve25519}/{sent.session_id}"
 
 
 def _olm_event(payload: OlmPayload) -> OlmEvent:

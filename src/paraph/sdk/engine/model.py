@@ -89,7 +89,8 @@ class Peer:
 class PartnerAccess:
     """One live grant as recipients: which partner devices may get keys in which rooms (None: all but `excluded`).
 
-    `until` is by this device's own clock. Without the verb `read` they get no room keys.
+    `until` is by this device's own clock. Without the verb `read` they get no room keys. From `history` on (ms; None:
+    not at all) they may open what was written before the grant `began`.
     """
 
     grant_id: str
@@ -99,6 +100,8 @@ class PartnerAccess:
     devices: tuple[Peer, ...]
     excluded: frozenset[str] = frozenset()
     verbs: frozenset[str] = frozenset(("read",))
+    history: int | None = None
+    began: int = 0
 
     @property
     def reads(self) -> bool:

@@ -12,6 +12,7 @@ from vodozemac import GroupSession
 from paraph.sdk.engine.account import OlmAccount
 from paraph.sdk.engine.inbound import InboundSessions
 from paraph.sdk.engine.model import MEGOLM, RELATION, Json, Peer, RoomSettings
+from paraph.sdk.engine.sent import SendRecord
 from paraph.sdk.errors import SharingNeededError
 from paraph.sdk.keystore import Records
 
@@ -56,6 +57,7 @@ class OutboundSessions:
         self._records = records
         self._account = account
         self._inbound = inbound
+        self.sent = SendRecord(records)
 
     def current(self, room_id: str) -> OutboundSession | None:
         """The room's session, due for rotation or not."""
@@ -114,14 +116,16 @@ class OutboundSessions:
         recipient = Recipient(peer.user_id, peer.device_id, peer.curve25519, self.index(room_id))
         self._records.put(TABLE, room_id, msgspec.structs.replace(session, recipients=(*session.recipients, recipient)))
 
-    def encrypt(self, room_id: str, event_type: str, content: Json) -> Json:
-        """The `m.room.encrypted` content of a room event; relations stay readable as Matrix wants them.
+    def encrypt(self, room_id: str, event_type: str, content: Json, now: int) -> Json:
+        """The `m.room.encrypted` content of a room event; that it was written `now` is noted.
 
-        They stand in clear only: whose message this one answers is not for everybody who opens it.
+        Relations stay readable as Matrix wants them, in clear only: whose message this one answers is not for everybody
+        who opens it.
         """
         session, group = self._session(room_id), self._group(room_id)
         sealed = {name: value for name, value in content.items() if name != RELATION}
         plaintext = msgspec.json.encode({"room_id": room_id, "type": event_type, "content": sealed})
+        self.sent.note(room_id, session.session_id, session.created, int(group.message_index), now)
         ciphertext = group.encrypt(plaintext).to_base64()
         pickle = group.pickle(self._records.pickle_key)
         state = msgspec.structs.replace(session, pickle=pickle, messages=session.messages + 1)
