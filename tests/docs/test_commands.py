@@ -11,7 +11,15 @@ import typer
 from paraph.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/operating.md", "docs/settings.md"]
+PAGES = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/operating.md",
+    "docs/partner-quickstart.md",
+    "docs/settings.md",
+]
 _SHOWN = re.compile(r"(?:^|`)((?:paraph|make) [^`\n#]+)", re.MULTILINE)
 
 
@@ -25,10 +33,13 @@ def unknown(command: str) -> list[str]:
     """The words of a `paraph` command line that are no subcommand and no option."""
     node: Any = typer.main.get_command(app)
     missing = []
-    for word in shlex.split(command)[1:]:
+    words = iter(shlex.split(command)[1:])
+    for word in words:
         if word.startswith("--"):
-            options = {name for parameter in node.params for name in parameter.opts}
-            missing += [] if word in options | {"--help"} else [word]
+            options = {name: parameter for parameter in node.params for name in parameter.opts}
+            missing += [] if word in {*options, "--help"} else [word]
+            if word in options and not options[word].is_flag:
+                next(words, None)
         elif hasattr(node, "commands"):
             if word not in node.commands:
                 return [word]

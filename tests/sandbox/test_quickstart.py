@@ -1,0 +1,55 @@
+"""The first integration does what its page says, exactly as printed there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.sandbox.support import RunningSandbox, program
+
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "partner-quickstart.md"
+
+
+def printed() -> str:
+    """The program on the page."""
+    found = re.search(r"<!-- first\.py -->\n```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    assert found is not None
+    return found[1]
+
+
+def test_it_is_as_short_as_promised() -> None:
+    """It has at most thirty lines, all told, and imports nothing but the standard library and the SDK."""
+    lines = printed().splitlines()
+    assert len(lines) <= 30
+    ours = [line for line in lines if line.startswith(("import ", "from ")) and "paraph" in line]
+    assert ours == ["from paraph.sdk import Partner, SqliteStore"]
+
+
+def test_its_types_hold(tmp_path: Path) -> None:
+    """What people copy passes the strictest check of its types."""
+    (tmp_path / "first.py").write_text(printed(), encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", tmp_path / "first.py"]
+    done = subprocess.run(command, cwd=PAGE.parent.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_it_runs(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    """Two messages by the author are read, none by the correspondent, and the draft is sealed."""
+    sandbox.say('I could watch "The Third Man" again tonight.')
+    sandbox.say("Too sad.", speaker="correspondent")
+    sandbox.say('I could watch "Metropolis" again tonight.')
+    (tmp_path / "first.py").write_text(printed(), encoding="utf-8")
+    done = program(tmp_path / "first.py", sandbox.file("starter"))
+    assert done.returncode == 0, done.stderr
+    *said, drafted = done.stdout.splitlines()
+    assert {line.partition(" said: ")[0] for line in said} == {"@author:localhost"}
+    assert [line.partition(" said: ")[2] for line in said][-2:] == [
+        'I could watch "The Third Man" again tonight.',
+        'I could watch "Metropolis" again tonight.',
+    ]
+    assert drafted == "the draft was sealed"
