@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from paraph.protocol.base64 import b64url
+from paraph.protocol.draft import TYPE
 from paraph.protocol.signing import SigningKey, sign
 from paraph.sdk import DraftError, Partner, Person
+from paraph.sdk.engine.model import KeysClaim
 from paraph.sdk.rooms import Via, opened_message
 from tests.sdk.stage import Stage, stage
 
@@ -163,6 +165,29 @@ async def test_a_draft_that_was_sealed_for_another_device(tmp_path: Path) -> Non
         shows(here, here.partner.engine.account.signed({**unsigned, "recipients": swapped}))
         for device in (here.author, second):
             assert await bodies(device) == []
+
+
+async def test_words_that_another_device_sealed(tmp_path: Path) -> None:
+    """A device in the log signs for what one outside it has sealed, or seals something else than a draft: not there."""
+    async with stage(tmp_path) as here:
+        grant_id = await here.grant()
+        made = await proposed(here, grant_id)
+        (peer,) = here.partner._acts._devices(here.author.user_id)
+        url = here.server.settings.base_url
+        secret = Partner.create(url, "marquee", "localhost", transport=here.transport(), now=here.now)
+        body = {"grant_id": grant_id, "devices": [peer.device_id]}
+        keys = (await here.partner.auth.call("POST", "/inbox/v1/claim-keys", body))["one_time_keys"]
+        secret.engine.answer(KeysClaim((peer,)), {"one_time_keys": {here.author.user_id: keys}}, here.now())
+        content = {"msgtype": "m.text", "body": "Friday?"}
+        unsigned = {name: value for name, value in made.items() if name != "signatures"}
+        for engine, kind, n in ((secret.engine, TYPE, 1), (here.partner.engine, "m.room_key", 2)):
+            draft_id = "dr_" + b64url(bytes([n]) * 16)
+            within = {"draft_id": draft_id, "room_id": here.room_id, "content": content}
+            sealed = engine.olm.encrypt(peer, kind, within)
+            recipients = [{"device_id": peer.device_id, "content": sealed}]
+            changed = {**unsigned, "draft_id": draft_id, "recipients": recipients}
+            shows(here, here.partner.engine.account.signed(changed))
+            await nothing_is_said(here, draft_id)
 
 
 async def test_a_draft_for_longer_than_its_time(tmp_path: Path) -> None:

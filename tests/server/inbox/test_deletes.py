@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from paraph.server.http import PartnerPrincipal, Problem
+from paraph.server.inbox.deletes import Deletes, Wanted
 from tests.server.consent.support import world
 from tests.server.inbox.drafting import Desk, code
 
@@ -113,3 +116,20 @@ async def test_a_log_that_does_not_keep_up_deletes_nothing(tmp_path: Path) -> No
         await here.authenticate(desk.partner)
         assert code(await delete(desk, event_id)) == "log-not-fresh"
         assert [event["event_id"] for event in await desk.texts()] == [event_id]
+
+
+async def test_the_answer_of_before_is_for_the_same_room_and_grant_alone(tmp_path: Path) -> None:
+    """What was deleted is asked for in another room, or with a token for another grant: no such thing there."""
+    async with world(tmp_path) as here:
+        desk = await Desk(here).set(verbs=("delete:authored",))
+        elsewhere = await here.room(desk.author, desk.other)
+        other = await here.add_grant(desk.author, desk.partner, [elsewhere], verbs=["delete:authored"])
+        event_id = await here.send(desk.author, desk.room_id)
+        assert (await delete(desk, event_id)).status_code == 200
+        assert code(await delete(desk, event_id, room_id=elsewhere)) == "no-such-message"
+        deletes = Deletes(here.database, here.ledger, here.consent, here.messenger)
+        wanted = Wanted(desk.room_id, event_id, "films", None)
+        same = PartnerPrincipal("marquee", desk.grant["grant_id"], "jkt")
+        assert (await deletes.delete(same, wanted))["entry"]["entry"]["body"]["event_id"] == event_id
+        with pytest.raises(Problem, match="no live grant"):
+            await deletes.delete(PartnerPrincipal("marquee", other["grant_id"], "jkt"), wanted)

@@ -9,6 +9,7 @@ import pytest
 from paraph.protocol import entry as protocol
 from paraph.protocol.base64 import b64, unb64url
 from paraph.protocol.receipt import verify_receipt
+from paraph.server.http import PartnerPrincipal, Problem
 from paraph.server.inbox import drafts as service
 from paraph.tlog.merkle import leaf_hash
 from tests.server.consent.support import DAY, olm, one_time_key, world
@@ -431,3 +432,23 @@ async def test_the_database_holds_neither_room_nor_words_of_an_open_draft(tmp_pa
         assert b64(b"opaque") in text
         assert desk.room_id not in text
         assert desk.other.user_id not in text
+
+
+async def test_a_token_for_one_grant_leaves_and_sees_drafts_under_that_grant(tmp_path: Path) -> None:
+    """With the token of another grant there is neither the grant nor the draft."""
+    async with world(tmp_path) as here:
+        desk = await Desk(here).set()
+        other = await here.add_grant(desk.author, desk.partner, [desk.room_id], verbs=["write:draft"])
+        own = PartnerPrincipal("marquee", desk.grant["grant_id"], "jkt")
+        foreign = PartnerPrincipal("marquee", other["grant_id"], "jkt")
+        draft_id = (await here.drafts.post(own, desk.document()))["draft_id"]
+        assert (await here.drafts.told(own, draft_id))["status"] == "queued"
+        for refused in (
+            here.drafts.post(foreign, desk.document()),
+            here.drafts.told(foreign, draft_id),
+            here.drafts.withdraw(foreign, draft_id),
+            here.drafts.claim_keys(foreign, desk.grant["grant_id"], [desk.author.device.device_id]),
+        ):
+            with pytest.raises(Problem):
+                await refused
+        assert (await here.drafts.withdraw(own, draft_id))["status"] == "withdrawn"
