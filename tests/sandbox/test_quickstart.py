@@ -21,35 +21,40 @@ def printed() -> str:
     return found[1]
 
 
+def shown() -> list[str]:
+    """What the page says that it prints."""
+    found = re.search(r"^\$ python first\.py \S+\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    assert found is not None
+    return found[1].splitlines()
+
+
 def test_it_is_as_short_as_promised() -> None:
     """It has at most thirty lines, all told, and imports nothing but the standard library and the SDK."""
     lines = printed().splitlines()
     assert len(lines) <= 30
     ours = [line for line in lines if line.startswith(("import ", "from ")) and "paraph" in line]
-    assert ours == ["from paraph.sdk import Partner, SqliteStore"]
+    assert [line.partition(" import ")[0] for line in ours] == ["from paraph.sdk"]
 
 
 def test_its_types_hold(tmp_path: Path) -> None:
     """What people copy passes the strictest check of its types."""
     (tmp_path / "first.py").write_text(printed(), encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", tmp_path / "first.py"]
+    command = [sys.executable, "-m", "mypy", "--strict", str(tmp_path / "first.py")]
     done = subprocess.run(command, cwd=PAGE.parent.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.slow
 def test_it_runs(sandbox: RunningSandbox, tmp_path: Path) -> None:
-    """Two messages by the author are read, none by the correspondent, and the draft is sealed."""
+    """It prints what the page shows: the author's words, nothing of the correspondent's, and the draft's end."""
     sandbox.say('I could watch "The Third Man" again tonight.')
     sandbox.say("Too sad.", speaker="correspondent")
     sandbox.say('I could watch "Metropolis" again tonight.')
     (tmp_path / "first.py").write_text(printed(), encoding="utf-8")
     done = program(tmp_path / "first.py", sandbox.file("starter"))
     assert done.returncode == 0, done.stderr
-    *said, drafted = done.stdout.splitlines()
-    assert {line.partition(" said: ")[0] for line in said} == {"@author:localhost"}
-    assert [line.partition(" said: ")[2] for line in said][-2:] == [
-        'I could watch "The Third Man" again tonight.',
-        'I could watch "Metropolis" again tonight.',
-    ]
-    assert drafted == "the draft was sealed"
+    lines = done.stdout.splitlines()
+    expected = shown()
+    assert lines[0] == expected[0]
+    assert [line for line in lines if line in expected] == expected
+    assert {line.partition(" ")[0] for line in lines[1:-1]} == {"@author:localhost"}
