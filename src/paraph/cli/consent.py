@@ -120,9 +120,7 @@ class Screen:
             emit_json(found)
             return
         if found["status"] == "done":
-            recorded = (
-                f"Signed and recorded as {found['grant_id']}." if "grant_id" in found else "You have signed it."
-            )
+            recorded = f"Signed and recorded as {found['grant_id']}." if "grant_id" in found else "You have signed it."
             out.print(f"{recorded} Open this in your own browser, within a minute:")
         else:
             out.print("Declined; nothing is allowed. To let the partner know, open this in your own browser:")
