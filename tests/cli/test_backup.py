@@ -47,6 +47,16 @@ class Author:
         path = f"{V3}/rooms/{self.room}/send/m.room.encrypted/t{self._count}"
         return str(self.http.put(path, json=ciphertext("x")).raise_for_status().json()["event_id"])
 
+    def upload(self, content: bytes) -> str:
+        """Upload a file; returns the path below which it can be fetched."""
+        made = self.http.post("/_matrix/media/v3/upload", content=content).raise_for_status()
+        return str(made.json()["content_uri"]).removeprefix("mxc://")
+
+    def has_file(self, url: str, place: str, content: bytes) -> bool:
+        """Whether the server at this URL has a file of hers, unchanged."""
+        found = httpx.get(f"{url}/_matrix/client/v1/media/download/{place}", headers=self.http.headers)
+        return found.status_code == 200 and found.content == content
+
     def has(self, url: str, event: str) -> bool:
         """Whether the server at this URL has an event of hers."""
         path = f"{url}{V3}/rooms/{self.room}/event/{quote(event)}"
@@ -67,6 +77,7 @@ def test_a_running_server_is_backed_up_and_put_back(start_server: StartServer, t
     vkey = vkey_of(server)
     author = Author(server.url)
     sent = [author.send() for _ in range(20)]
+    place = author.upload(b"ciphertext")
     stop = threading.Event()
 
     def load() -> None:
@@ -90,6 +101,7 @@ def test_a_running_server_is_backed_up_and_put_back(start_server: StartServer, t
     assert "What happens next" in restored.output
     with back:
         assert author.has(back.url, sent[-1])
+        assert author.has_file(back.url, place, b"ciphertext")
         beside = run(back, "log", "fsck", "--data", back.data)
         assert (beside.exit_code, "beside a running server" in beside.output) == (0, True), beside.output
         assert vkey_of(back) == vkey

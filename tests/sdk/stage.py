@@ -121,14 +121,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(data: Path) -> AsyncIterator[Stage]:
-    """A stage that is set; the platform stops at the end."""
+async def stage(data: Path, **more: Any) -> AsyncIterator[Stage]:
+    """A stage that is set, with `more` settings; the platform stops at the end."""
     settings = Settings(
         data=data,
         database=databases().setting(data / "paraph.db"),
         registration="open",
         rate_limits=False,
         witnesses=str(witness_policy(data)),
+        **more,
     )
     server = build(settings)
     await server.start()

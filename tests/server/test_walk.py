@@ -186,6 +186,7 @@ async def world(tmp_path: Path, dialect: str) -> AsyncIterator[World]:
             "server_name": "localhost",
             "media_id": "walk",
             "file_name": "walk",
+            "webhook_id": "walk",
         }
         yield World(server, http, author, other, partner, tokens, ids, path)
     await server.stop()

@@ -34,7 +34,7 @@ def backup(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a data folder, whether or not its server runs: databases, keys, signed head and the log, as of one moment.
+    """Copy a data folder, whether or not its server runs: databases, keys, log and files, as of one moment.
 
     The copy holds every secret of the platform: keep it as you keep the original.
 
@@ -58,6 +58,7 @@ def backup(
 async def _take(settings: "Settings", made: Any, to: Path, pg_dump: str, *, hidden: bool) -> "Manifest":
     from paraph.server.app import reading_database
     from paraph.server.ledger.backup import Manifest, copy_connection
+    from paraph.server.media.backup import copy_files
     from paraph.tlog import note
 
     vkey = note.Signer.from_skey((settings.data / "keys" / "log.key").read_text(encoding="utf-8").strip()).vkey
@@ -79,6 +80,7 @@ async def _take(settings: "Settings", made: Any, to: Path, pg_dump: str, *, hidd
                     _dump(settings.database, snapshot, to / DUMP, pg_dump)
 
             head = await made.take(opened.read, copy)
+            await asyncio.to_thread(copy_files, settings.data / "media", to / "media")
     finally:
         await opened.close()
     kind = "sqlite" if settings.database == "sqlite" else "postgresql"
@@ -124,6 +126,7 @@ def restore(
     """
     from paraph.server.ledger import backup as ledger_backup
     from paraph.server.ledger.errors import LedgerError
+    from paraph.server.media.backup import copy_files
 
     settings = _settings(config, data)
     try:
@@ -131,6 +134,7 @@ def restore(
         if (manifest.database == "sqlite") != (settings.database == "sqlite"):
             fail(f"this backup is of a platform on {manifest.database}: set `database` accordingly", status=2)
         ledger_backup.restore(source, data, last=last)
+        copy_files(source / "media", data / "media")
         if log is not None:
             before, after = ledger_backup.catch_up(data, source_of(log)[0])
             err.print(f"the log was brought from {before} to {after} leaves")

@@ -24,6 +24,7 @@ from paraph.sdk.errors import (
     StoreError,
     TransportError,
     TrustError,
+    WebhookError,
     WrongKeyError,
 )
 from paraph.sdk.keystore import MemoryStore, SqliteStore, Store
@@ -40,6 +41,7 @@ from paraph.sdk.receipts import LedgerEntry
 from paraph.sdk.rooms import Message, Room, Via
 from paraph.sdk.standing import GrantState
 from paraph.sdk.transport import Transport
+from paraph.sdk.webhooks import Webhook, Webhooks, verify_webhook
 
 __all__ = [
     "Answered",
@@ -94,6 +96,10 @@ __all__ = [
     "Trust",
     "TrustError",
     "Via",
+    "Webhook",
+    "WebhookError",
+    "Webhooks",
     "Withheld",
     "WrongKeyError",
+    "verify_webhook",
 ]

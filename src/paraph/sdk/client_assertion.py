@@ -16,13 +16,16 @@ def new_client_key() -> dict[str, str]:
     return {name: str(key[name]) for name in ("kty", "crv", "x", "d")}
 
 
-def client_assertion(slug: str, issuer: str, key: OKPKey, seconds: int) -> str:
-    """An assertion by the client `slug` for the authorization server `issuer`, made at a time in seconds."""
+def client_assertion(slug: str, issuer: str, key: OKPKey, seconds: int, *, jti: str | None = None) -> str:
+    """An assertion by the client `slug` for the authorization server `issuer`, made at a time in seconds.
+
+    `jti` is its id, by default a random one.
+    """
     claims = {
         "iss": slug,
         "sub": slug,
         "aud": issuer,
-        "jti": randomness.token_urlsafe(24),
+        "jti": jti or randomness.token_urlsafe(24),
         "iat": seconds,
         "exp": seconds + ASSERTION_SECONDS,
     }

@@ -106,5 +106,9 @@ class MediaError(SdkError):
     """A message's file is not the one that its author uploaded, or cannot be opened."""
 
 
+class WebhookError(SdkError):
+    """A call to this partner's endpoint is not one that the platform made just now."""
+
+
 class ConsentRefusedError(SdkError):
     """The person did not agree to the text of a grant; nothing was signed."""

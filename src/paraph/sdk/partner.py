@@ -36,6 +36,7 @@ from paraph.sdk.promises import ReceiptNews, filed
 from paraph.sdk.receipts import LedgerEntry
 from paraph.sdk.rooms import Message, opened_message
 from paraph.sdk.transport import Transport, path
+from paraph.sdk.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ class Partner:
         self._book = GrantBook(records, self.engine, record.slug)
         self._intake = Intake(self.engine, self._book)
         self._platform = PlatformLog(transport, records, trust, now)
+        self.webhooks = Webhooks(transport, self.auth, record.slug, self._client, now)
         self._looks = Looks(self.auth, self.grants, records, self._book, self._platform, now)
         self._reader = Reader(self.auth, records, self._book, self._intake, self._platform, now)
         self._changes = Changes(self._reader, self.poll)

@@ -81,6 +81,10 @@ class PartnerAuth:
         """A GET of something that is no JSON, with its headers; as `call`."""
         return await self._with_token(lambda: self._transport.file(url, params=params))
 
+    async def delete(self, url: str) -> None:
+        """A DELETE that is answered with nothing; as `call`."""
+        await self._with_token(lambda: self._transport.delete(url))
+
     async def _with_token(self, ask: Callable[[], Awaitable[T]]) -> T:
         async def attempt() -> T:
             await self._authenticate()

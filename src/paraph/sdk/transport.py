@@ -123,6 +123,10 @@ class Transport:
         """The whole answer of a GET: a body of any kind, and its headers. Raises as `json`."""
         return await self._send(_Call("GET", path, params=params), True)
 
+    async def delete(self, path: str) -> None:
+        """A DELETE whose answer says nothing. Raises as `json`."""
+        await self._send(_Call("DELETE", path), False)
+
     async def upload(self, path: str, content: Bytes, *, params: Mapping[str, str | int] | None = None) -> Json:
         """POST bytes; the answer, an object. Repeated as a GET is: at worst they are kept twice. Raises as `json`."""
         call = _Call("POST", path, params=params, content=content)

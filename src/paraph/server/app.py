@@ -34,6 +34,9 @@ from paraph.server.inbox.drafts import Drafts
 from paraph.server.inbox.expiry import Expiry
 from paraph.server.inbox.people.service import People
 from paraph.server.inbox.service import Inbox
+from paraph.server.inbox.webhooks import http as webhooks_http
+from paraph.server.inbox.webhooks.parts import WebhookParts
+from paraph.server.inbox.webhooks.sender import Sender
 from paraph.server.ledger import http as ledger_http
 from paraph.server.ledger.errors import LedgerError
 from paraph.server.ledger.service import Ledger
@@ -71,6 +74,7 @@ ROOMS = tuple(
         "inbox.feed",
         "inbox.attachments",
         "inbox.people",
+        "inbox.webhooks",
     )
 )
 
@@ -132,6 +136,9 @@ class Server:
         self.inbox = Inbox(self.database, self.ledger, self.devices, self.messenger, self.consent, hooks, system_time)
         self.attachments = Attachments(self.database, self.ledger, self.consent, self.messenger, self.media)
         self.people = People(self.database, self.ledger, self.consent, self.messenger, self.inbox.opaque)
+        sender = Sender(anywhere=settings.webhook_targets == "any")
+        self.webhooks = WebhookParts(self.database, self.inbox.opaque, system_time, sender)
+        self.consent.authorization.jwks = self.webhooks.jwks
         self.drafts = Drafts(
             self.database,
             self.ledger,
@@ -183,6 +190,7 @@ class Server:
             *consent_http.endpoints(self.consent, self.ledger, self.database, self._policy),
             *inbox_http.endpoints(self.inbox, self.consent, self.database),
             *looks_http.endpoints(self.attachments, self.people),
+            *webhooks_http.endpoints(self.webhooks.service),
             *writing_http.endpoints(self.drafts, self.deletes),
             *web_http.endpoints(self.explorer, self._renderer),
             *metrics_http.endpoints(self._metrics),
@@ -212,10 +220,12 @@ class Server:
         )
         self._expiry.start()
         await self.media.start()
+        await self.webhooks.start()
 
     async def stop(self) -> None:
         """Wake every long poll, finish the log's batch, commit what is queued."""
         self.messenger.stop()
+        await self.webhooks.stop()
         await self.media.stop()
         await self._expiry.stop()
         await self.ledger.stop()

@@ -42,7 +42,12 @@ class Settings:
     witnesses: str = _setting(
         "", "the file with the log's witness policy; empty means that no witness is asked", form="a path"
     )
-    profile: str = _setting("production", "`test` is needed to switch require_encryption off", "production", "test")
+    webhook_targets: str = _setting(
+        "public", "where partners' webhooks may go: to https at public addresses, or anywhere", "public", "any"
+    )
+    profile: str = _setting(
+        "production", "`test` is needed to switch require_encryption off or webhooks free", "production", "test"
+    )
 
     def __post_init__(self) -> None:
         """Refuse combinations that make no sense."""
@@ -59,6 +64,10 @@ class Settings:
             raise SettingsError(f"port is {self.port}; expected 0 to 65535")
         if not self.require_encryption and self.profile != "test":
             raise SettingsError("require_encryption = off is for tests only: set profile = test as well")
+        if self.webhook_targets == "any" and self.profile != "test":
+            raise SettingsError("webhook_targets = any is for tests only: set profile = test as well")
+        if self.max_upload_bytes < 1 or self.media_quota_bytes < 0:
+            raise SettingsError("max_upload_bytes and media_quota_bytes are numbers of bytes")
 
     def with_port(self, port: int) -> "Settings":
         """The same settings on the port that was really taken."""

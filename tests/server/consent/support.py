@@ -41,6 +41,9 @@ from paraph.server.inbox.http import endpoints as inbox_endpoints
 from paraph.server.inbox.looks_http import endpoints as looks_endpoints
 from paraph.server.inbox.people.service import People
 from paraph.server.inbox.service import Inbox
+from paraph.server.inbox.webhooks.http import endpoints as webhook_endpoints
+from paraph.server.inbox.webhooks.parts import WebhookParts
+from paraph.server.inbox.webhooks.sender import Sender
 from paraph.server.inbox.writing_http import endpoints as writing_endpoints
 from paraph.server.ledger.http import endpoints as ledger_endpoints
 from paraph.server.ledger.service import Ledger
@@ -69,6 +72,7 @@ ROOMS = [
     "inbox.feed",
     "inbox.attachments",
     "inbox.people",
+    "inbox.webhooks",
 ]
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _serial = itertools.count(1)
@@ -270,6 +274,8 @@ class World:
         self.media = Media(database, data / "media", Settings(), self.clock, server_name=SERVER)
         self.attachments = Attachments(database, self.ledger, self.consent, self.messenger, self.media)
         self.people = People(database, self.ledger, self.consent, self.messenger, self.inbox.opaque)
+        self.webhooks = WebhookParts(database, self.inbox.opaque, self.clock, Sender(anywhere=True))
+        self.consent.authorization.jwks = self.webhooks.jwks
         hooks.before_send, hooks.on_via = self.gate.before_send, self.drafts.on_sent
         hooks.on_membership.append(self.consent.notices.on_membership)
         hooks.on_closed.append(self.consent.notices.on_closed)
@@ -287,6 +293,7 @@ class World:
             *consent_endpoints(self.consent, self.ledger, self.database, None),
             *media_endpoints(self.media),
             *looks_endpoints(self.attachments, self.people),
+            *webhook_endpoints(self.webhooks.service),
             *writing_endpoints(self.drafts, Deletes(self.database, self.ledger, self.consent, self.messenger)),
             *inbox_endpoints(self.inbox, self.consent, self.database),
         ]
@@ -635,6 +642,7 @@ async def world(data: Path) -> AsyncIterator[World]:
         finally:
             await made.http.aclose()
             made.messenger.stop()
+            await made.webhooks.stop()
             await made.media.stop()
             await made.ledger.stop()
     finally:

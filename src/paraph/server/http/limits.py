@@ -27,6 +27,7 @@ LIMITS = {
     "keys": Limit(per_second=20, burst=100),
     "log": Limit(per_second=200, burst=2000),
     "media": Limit(per_second=20, burst=200),
+    "webhooks": Limit(per_second=0.1, burst=10),
     "pages": Limit(per_second=10, burst=100),
 }
 

@@ -60,6 +60,26 @@ def no_such_message(event_id: str) -> Problem:
     return Problem(404, "no-such-message", f"there is no message {event_id[:80]!r} that you may delete")
 
 
+def bad_webhook_url(why: str) -> Problem:
+    """Nothing is sent to this address."""
+    return Problem(400, "bad-webhook-url", why)
+
+
+def not_verified(why: str) -> Problem:
+    """The endpoint did not answer the challenge as its partner would."""
+    return Problem(422, "webhook-not-verified", f"the endpoint did not answer the challenge: {why}")
+
+
+def too_many_webhooks(most: int) -> Problem:
+    """The partner has as many endpoints as there may be."""
+    return Problem(409, "too-many-webhooks", f"you have {most} webhooks; remove one first")
+
+
+def no_such_webhook(webhook_id: str) -> Problem:
+    """Not an endpoint of the calling partner."""
+    return Problem(404, "no-such-webhook", f"you have no webhook {webhook_id[:40]!r}")
+
+
 class DraftClaimed(MatrixError):
     """Another device of the person holds the draft at this moment."""
 

@@ -11,6 +11,9 @@ SELECT position, grant_id, kind, person, room_id, about FROM feed_rows
 WHERE grant_id = :grant_id AND partner = :partner AND position > :after AND position <= :upto
 ORDER BY position LIMIT :limit;
 
+-- name: newest_feed
+SELECT position FROM feed_rows WHERE partner = :partner ORDER BY position DESC LIMIT 1;
+
 -- name: feed_row
 SELECT position, grant_id, kind, person, room_id, about FROM feed_rows
 WHERE partner = :partner AND position = :position AND grant_id = :grant_id;

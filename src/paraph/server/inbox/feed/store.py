@@ -60,6 +60,12 @@ def row(tx: Transaction, partner: str, position: int, grant_id: str) -> Row | No
     return None if found is None else _row(*found)
 
 
+def newest(tx: Transaction, partner: str) -> int:
+    """Where the stream ends; 0 for one that has nothing."""
+    found = tx.row(sql.newest_feed, {"partner": partner})
+    return 0 if found is None else int(found[0])
+
+
 def covered(tx: Transaction, dialect: str, partner: str, positions: Iterable[int]) -> set[tuple[int, str]]:
     """Under which grants the messages at these positions were covered when they were sent."""
     asked = msgspec.json.encode(list(positions)).decode()
