@@ -19,6 +19,7 @@ PAGES = [
     "docs/operating.md",
     "docs/partner-quickstart.md",
     "docs/settings.md",
+    "examples/tempo/README.md",
 ]
 _SHOWN = re.compile(r"(?:^|`)((?:paraph|make) [^`\n#]+)", re.MULTILINE)
 
