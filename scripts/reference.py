@@ -1,22 +1,28 @@
-"""Writes the pages that are made from the code: docs/settings.md and docs/reference/endpoints.md.
+"""Writes the pages that are made from the code: docs/settings.md and those in docs/reference.
 
-python -m scripts.reference            write both pages
+python -m scripts.reference            write the pages
 python -m scripts.reference --check    write nothing; exit 1 and name the pages that are out of date
 """
 
 import asyncio
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from paraph.server.config import Settings, describe
-from paraph.server.http import Access, Endpoint
+from paraph.server.http import Endpoint
 from paraph.server.http.limits import LIMITS
+from paraph.server.http.told_limits import limit_name
+from scripts.inbox_reference import inbox_page
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / "docs" / "settings.md"
 ENDPOINTS = ROOT / "docs" / "reference" / "endpoints.md"
+INBOX = ROOT / "docs" / "reference" / "inbox-api.md"
 _MADE = "<!-- Made by `python -m scripts.reference` from the code. Edit the code, not this page. -->\n"
 
 _SETTINGS_INTRO = """
@@ -43,13 +49,14 @@ and name its address as `public_url`. The proxy must pass paths on undecoded: id
 _ENDPOINTS_INTRO = """
 This is the whole API: the server answers these endpoints and no others (`404 M_UNRECOGNIZED`). The formats are in
 [protocol.md](../protocol.md) and, for `/_matrix`, in the Matrix Client-Server specification. *Who* is checked before
-anything else is read. *Limit* names a row of the table at the end.
+anything else is read. *Limit* names a row of the table at the end. What partners send and get, with every status and
+error, is in [inbox-api.md](inbox-api.md).
 """
 
 _SECTIONS = (
     ("The operator", ("/_paraph/v1/admin/", "/metrics")),
     ("People: what Paraph adds", ("/_paraph/",)),
-    ("Partners", ("/inbox/", "/oauth/", "/.well-known/oauth")),
+    ("Partners", ("/inbox/", "/oauth/", "/.well-known/oauth", "/.well-known/paraph")),
     ("The public log", ("/log/",)),
     ("People: the Matrix Client-Server API", ("/_matrix/", "/.well-known/matrix/")),
     ("The log explorer: pages for people", ("/",)),
@@ -80,6 +87,16 @@ def endpoints_page(endpoints: Sequence[Endpoint]) -> str:
 
 def table() -> tuple[Endpoint, ...]:
     """The endpoints of the real application, built on an empty data folder and closed again."""
+    return _built()[0]
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document that the real application serves."""
+    return _built()[1]
+
+
+@cache
+def _built() -> tuple[tuple[Endpoint, ...], dict[str, Any]]:
     from paraph.server.app import Server, build
 
     async def start_and_stop(server: Server) -> None:
@@ -89,24 +106,22 @@ def table() -> tuple[Endpoint, ...]:
     with tempfile.TemporaryDirectory(prefix="paraph-reference-") as data:
         server = build(Settings(data=Path(data)))
         asyncio.run(start_and_stop(server))
-        return server.application.endpoints
+        return server.application.endpoints, json.loads(server.published.openapi)
 
 
 def _row(endpoint: Endpoint) -> tuple[str, ...]:
     return (endpoint.method, f"`{endpoint.path}`", endpoint.access.value, limit_name(endpoint), endpoint.summary)
 
 
-def limit_name(endpoint: Endpoint) -> str:
-    """The row of `LIMITS` that bounds an endpoint."""
-    return "public" if endpoint.access is Access.PUBLIC and endpoint.limit == "default" else endpoint.limit
-
-
 def _limits() -> str:
-    rows = [(name, str(limit.burst), f"{limit.per_second:g}") for name, limit in LIMITS.items()]
+    rows = [
+        (name, str(limit.burst), f"{limit.per_second:g}", ", ".join(limit.per), limit.meaning)
+        for name, limit in LIMITS.items()
+    ]
     return (
-        "## Limits\n\nThe same for everybody (promise P9): per account where the endpoint knows one, per address"
-        " otherwise. Beyond them the answer is `429` with `Retry-After`.\n\n"
-        + _table(("limit", "requests at once", "refilled a second"), rows)
+        "## Limits\n\nThe same for everybody (promise P9), and served as JSON at `/.well-known/paraph/limits`. Beyond"
+        " them the answer is `429` with `Retry-After`; partners are told with each answer how they stand.\n\n"
+        + _table(("limit", "requests at once", "refilled a second", "one for each", "what counts"), rows)
     )
 
 
@@ -125,7 +140,7 @@ def _code(text: str) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the pages, or check them; the exit status."""
-    pages = {SETTINGS: settings_page(), ENDPOINTS: endpoints_page(table())}
+    pages = {SETTINGS: settings_page(), ENDPOINTS: endpoints_page(table()), INBOX: _MADE + inbox_page(openapi())}
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in arguments:
         for path in stale:

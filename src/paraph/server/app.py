@@ -18,6 +18,7 @@ from paraph.server.accounts.service import Accounts
 from paraph.server.config import Settings
 from paraph.server.consent import http as consent_http
 from paraph.server.consent.gate import GrantGate
+from paraph.server.consent.oauth.docs import DOCS as OAUTH_DOCS
 from paraph.server.consent.partner_keys import PartnerKeys
 from paraph.server.consent.service import Consent, Site
 from paraph.server.devices import http as devices_http
@@ -26,13 +27,18 @@ from paraph.server.http import Access, Endpoint
 from paraph.server.http.asgi import Application
 from paraph.server.http.endpoint import OperatorPrincipal, Principal
 from paraph.server.http.limits import Limiter
+from paraph.server.http.openapi import documented
 from paraph.server.inbox import http as inbox_http
 from paraph.server.inbox import looks_http, writing_http
+from paraph.server.inbox import published as published_http
 from paraph.server.inbox.attachments.service import Attachments
+from paraph.server.inbox.bounds import BOUNDS
 from paraph.server.inbox.deletes import Deletes
+from paraph.server.inbox.docs import DOCS as INBOX_DOCS
 from paraph.server.inbox.drafts import Drafts
 from paraph.server.inbox.expiry import Expiry
 from paraph.server.inbox.people.service import People
+from paraph.server.inbox.published import Published
 from paraph.server.inbox.service import Inbox
 from paraph.server.inbox.webhooks import http as webhooks_http
 from paraph.server.inbox.webhooks.parts import WebhookParts
@@ -168,8 +174,15 @@ class Server:
             Access.PERSON: self.accounts.authenticate,
             Access.OPERATOR: self._operator,
         }
+        self.published = Published(
+            lambda: self.application.endpoints,
+            BOUNDS,
+            base_url=settings.base_url,
+            version=__version__,
+            limits_enforced=settings.rate_limits,
+        )
         self.application = Application(
-            self._endpoints(),
+            documented(self._endpoints(), OAUTH_DOCS | INBOX_DOCS),
             authenticators,
             limiter,
             self,
@@ -192,6 +205,7 @@ class Server:
             *looks_http.endpoints(self.attachments, self.people),
             *webhooks_http.endpoints(self.webhooks.service),
             *writing_http.endpoints(self.drafts, self.deletes),
+            *published_http.endpoints(self.published),
             *web_http.endpoints(self.explorer, self._renderer),
             *metrics_http.endpoints(self._metrics),
         ]
@@ -216,6 +230,7 @@ class Server:
                 "operator_key": self.consent.operator_key.public_key,
                 "receipt_key": self.ledger.receipts.public_key,
                 "api": api_hash(self.application.endpoints),
+                **self.published.hashes,
             }
         )
         self._expiry.start()

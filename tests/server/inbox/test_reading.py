@@ -172,7 +172,7 @@ async def test_scope_is_kept_to(tmp_path: Path) -> None:
         assert problem(await here.read(partner, room_id, "")) == (400, "bad-parameter")
         assert problem(await here.read(partner, room_id, since="17")) == (400, "bad-state")
         assert problem(await here.read(partner, room_id, since="p0")) == (400, "bad-state")
-        assert problem(await here.read(partner, room_id, limit="many")) == (400, "invalid-param")
+        assert problem(await here.read(partner, room_id, limit="many")) == (400, "bad-parameter")
         assert len(served(await here.read(partner, room_id))) == 1
         rooms = (await here.http.get("/inbox/v1/rooms", headers=partner.headers)).json()["rooms"]
         assert rooms == [{"room_id": room_id, "grants": [grant["grant_id"]]}]

@@ -27,6 +27,7 @@ from paraph.server.http.endpoint import (
 from paraph.server.http.errors import ApiError, MatrixError, Overloaded, render
 from paraph.server.http.limits import Limiter
 from paraph.server.http.routing import Router
+from paraph.server.http.told_limits import LIMIT_HEADERS, ToldLimits, is_told, limit_name
 
 log = structlog.get_logger("paraph.http")
 
@@ -42,7 +43,7 @@ _CORS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE, OPTIONS"),
     (b"access-control-allow-headers", b"X-Requested-With, Content-Type, Authorization, DPoP"),
-    (b"access-control-expose-headers", b"Retry-After, WWW-Authenticate, DPoP-Nonce"),
+    (b"access-control-expose-headers", b"Retry-After, WWW-Authenticate, DPoP-Nonce, RateLimit, RateLimit-Policy"),
 )
 _NO_ROUTE = ("", "none")
 _NO_STORE = (b"cache-control", b"no-store")
@@ -152,6 +153,7 @@ class Application:
         headers = _headers(reply)
         if self._partners is not None:
             headers += self._partners.headers(raw_path)
+            headers += scope.get(LIMIT_HEADERS, ())
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         if reply.stream is not None and scope["method"] != "HEAD":
             async with contextlib.aclosing(reply.stream.chunks) as chunks:
@@ -172,15 +174,21 @@ class Application:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         address = scope["client"][0] if scope["client"] else "unknown"
         token = bearer_token(headers)
+        told = ToldLimits(self._limiter, scope, endpoint) if is_told(endpoint) else None
         if endpoint.access is Access.PARTNER:
             principal: Principal = await self._partner(presented(headers, method, raw_path))
         else:
             principal = await self._authenticate(endpoint, token)
-        self._limit(endpoint, principal, address)
+        if told is None:
+            self._limiter.check(limit_name(endpoint), address if principal is None else _limited(principal))
+        else:
+            told.count(principal, address, params.get("grant_id"))
         chunks = _chunks(receive, endpoint.max_body) if endpoint.streamed else None
         body = b"" if chunks or method in ("GET", "HEAD") else await _read_body(receive, endpoint.max_body)
         refuse_nul(raw_path, scope["query_string"], body)
         request = Request(method, params, scope["query_string"], headers, body, address, principal, chunks)
+        if told is not None:
+            told.count_named(request)
         guard = self._guards.get(endpoint.access)
         if guard is None or token is None:
             return await endpoint.handler(request)
@@ -208,19 +216,10 @@ class Application:
             )
         return principal
 
-    def _limit(self, endpoint: Endpoint, principal: Principal, address: str) -> None:
-        if principal is None:
-            name = "public" if endpoint.limit == "default" else endpoint.limit
-            self._limiter.check(name, address)
-        else:
-            self._limiter.check(endpoint.limit, _limited(principal))
-
 
 def _limited(principal: Principal) -> str:
-    """Whose requests count together: a person's from all her devices, a partner's with all its tokens."""
-    if isinstance(principal, PersonPrincipal):
-        return principal.user_id
-    return principal.slug if isinstance(principal, PartnerPrincipal) else str(principal)
+    """Whose requests count together: a person's from all her devices."""
+    return principal.user_id if isinstance(principal, PersonPrincipal) else str(principal)
 
 
 _CHALLENGE = (b"www-authenticate", b"Bearer")

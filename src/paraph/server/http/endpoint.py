@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
+from paraph.server.http.doc import Doc
 from paraph.server.http.errors import INBOX, MATRIX, OAUTH, ApiError, MatrixError
 
 T = TypeVar("T")
@@ -219,7 +220,9 @@ class Endpoint:
 
     `path` has `{name}` segments; `limit` names a row of `limits.LIMITS` (per address for public endpoints, per
     account otherwise); `max_body` is in bytes; `summary` is the sentence that the reference shows. The handler of a
-    `streamed` endpoint reads the body itself, as it comes (`Request.chunks`).
+    `streamed` endpoint reads the body itself, as it comes (`Request.chunks`). `grant` finds the grant that a partner's
+    query or body names, so that the request counts under that grant's limit; one named in the path (`{grant_id}`) does
+    anyway. `doc` is what the OpenAPI document says of the endpoint.
     """
 
     method: str
@@ -230,6 +233,8 @@ class Endpoint:
     limit: str = "default"
     max_body: int = DEFAULT_MAX_BODY
     streamed: bool = False
+    grant: Callable[[Request], str | None] | None = None
+    doc: Doc | None = None
 
     @property
     def api(self) -> str:
@@ -239,7 +244,7 @@ class Endpoint:
 
 def api_of(path: str) -> str:
     """The API that a path belongs to, which decides the shape of its errors."""
-    if path.startswith(("/inbox/", "/explore")):  # problem details, RFC 9457
+    if path.startswith(("/inbox/", "/explore", "/.well-known/paraph/")):  # problem details, RFC 9457
         return INBOX
     if path.startswith(("/oauth/", "/.well-known/oauth")):
         return OAUTH

@@ -4,10 +4,12 @@ Matrix and `/_paraph`: `{errcode, error}` (Client-Server API v1.19, "Standard er
 OAuth: `{error, error_description}` (RFC 6749 section 5.2). Inbox API: problem details (RFC 9457).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+
+from paraph.server.http.problems import ABOUT, PROBLEMS, TYPE, oauth_code, slug_of
 
 MATRIX, OAUTH, INBOX = "matrix", "oauth", "inbox"
 
@@ -44,19 +46,22 @@ class OAuthError(ApiError):
 
 
 class Problem(ApiError):
-    """An Inbox API error: `code` ends the problem type `urn:paraph:problem:<code>` (RFC 9457)."""
+    """An Inbox API error: `code` and `status` are those of a problem type (`problems.PROBLEMS`; RFC 9457)."""
 
 
 class TooManyRequests(ApiError):
-    """A limit was reached; the answer says after how many milliseconds to try again."""
+    """A limit was reached; the answer says after how many milliseconds to try again, and may name the limits.
 
-    def __init__(self, retry_after_ms: int) -> None:
+    `violated-policies` is the member that draft-ietf-httpapi-ratelimit-headers-10 gives to such problems.
+    """
+
+    def __init__(self, retry_after_ms: int, names: Sequence[str] = ()) -> None:
         seconds = max(1, (retry_after_ms + 999) // 1000)
         super().__init__(
             429,
             "M_LIMIT_EXCEEDED",
             f"too many requests: try again in {seconds} s",
-            extra={"retry_after_ms": retry_after_ms},
+            extra={"retry_after_ms": retry_after_ms} | ({"violated-policies": list(names)} if names else {}),
             headers=((b"retry-after", str(seconds).encode()),),
         )
 
@@ -74,40 +79,19 @@ class Overloaded(ApiError):
         )
 
 
-_OAUTH_CODES = {
-    "M_MISSING_TOKEN": "invalid_token",
-    "M_UNKNOWN_TOKEN": "invalid_token",
-    "M_LIMIT_EXCEEDED": "temporarily_unavailable",
-    "M_UNKNOWN": "server_error",
-    "M_INVALID_PARAM": "invalid_request",
-    "M_TOO_LARGE": "invalid_request",
-    "M_UNRECOGNIZED": "invalid_request",
-}
-_PROBLEM_CODES = {
-    "M_LIMIT_EXCEEDED": "limit-exceeded",
-    "M_MISSING_TOKEN": "token-missing",
-    "M_UNKNOWN_TOKEN": "token-invalid",
-    "M_UNRECOGNIZED": "no-such-endpoint",
-    "M_TOO_LARGE": "too-large",
-    "M_NOT_JSON": "not-json",
-    "M_BAD_JSON": "bad-json",
-    "M_INVALID_PARAM": "invalid-parameter",
-    "M_UNKNOWN": "internal",
-}
-
-
 def render(error: ApiError, api: str) -> tuple[bytes, bytes]:
     """The body and content type of `error` in the shape of `api`; the status is the error's own."""
     if api == OAUTH:
-        code = _OAUTH_CODES.get(error.code, error.code).replace("-", "_")
-        return msgspec.json.encode({"error": code, "error_description": error.message}), b"application/json"
+        answer = {"error": oauth_code(error.code, error.status), "error_description": error.message}
+        return msgspec.json.encode(answer), b"application/json"
     if api == INBOX:
-        code = _PROBLEM_CODES.get(error.code, error.code)
+        slug = slug_of(error.code, error.status)
         body = {
-            "type": f"urn:paraph:problem:{code}",
-            "title": code.replace("-", " "),
+            "type": TYPE + slug,
+            "title": PROBLEMS[slug].title if slug in PROBLEMS else slug.replace("-", " "),
             "status": error.status,
             "detail": error.message,
+            "about": ABOUT + slug,
         } | error.extra
         return msgspec.json.encode(body), b"application/problem+json"
     return (

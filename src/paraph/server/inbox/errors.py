@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from paraph.server.http import MatrixError, Problem, Reply, Request
+from paraph.server.http.problems import slug_of
 
 
 def not_granted(room_id: str) -> Problem:
@@ -125,7 +126,7 @@ def problems(handler: Callable[[Request], Awaitable[Reply]]) -> Callable[[Reques
         try:
             return await handler(request)
         except MatrixError as error:
-            code = error.code.removeprefix("ORG_PARAPH_").removeprefix("M_").lower().replace("_", "-")
-            raise Problem(error.status, code, error.message, extra=error.extra, headers=error.headers) from None
+            slug = slug_of(error.code, error.status)
+            raise Problem(error.status, slug, error.message, extra=error.extra, headers=error.headers) from None
 
     return run

@@ -7,6 +7,7 @@ import msgspec
 
 from paraph.server.consent.service import Consent
 from paraph.server.http import Access, Endpoint, Reply, Request
+from paraph.server.http.told_limits import grant_in_query
 from paraph.server.inbox.changes import Ask
 from paraph.server.inbox.errors import bad_parameter, problems, whole
 from paraph.server.inbox.reading import Query
@@ -71,7 +72,14 @@ def endpoints(inbox: Inbox, consent: Consent, database: Database) -> list[Endpoi
         Endpoint(
             "GET", f"{API}/key-events", partner, problems(handlers.events), "Keys sent to a device; waits for some"
         ),
-        Endpoint("GET", f"{API}/grants", partner, problems(handlers.grants), "Live grants with the authors' devices"),
+        Endpoint(
+            "GET",
+            f"{API}/grants",
+            partner,
+            problems(handlers.grants),
+            "Live grants with the authors' devices",
+            grant=grant_in_query,
+        ),
         Endpoint("GET", f"{API}/rooms", partner, problems(handlers.rooms), "Rooms in which something is granted"),
         Endpoint(
             "GET",

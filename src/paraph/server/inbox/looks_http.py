@@ -4,6 +4,7 @@ import msgspec
 
 from paraph.protocol.base64 import b64url
 from paraph.server.http import Access, Endpoint, Reply, Request
+from paraph.server.http.told_limits import grant_in_query
 from paraph.server.inbox.attachments.service import Attachments
 from paraph.server.inbox.errors import bad_parameter, problems
 from paraph.server.inbox.people.service import MAX_FRIENDS, MAX_ROOMS, Asked, People
@@ -37,6 +38,7 @@ def endpoints(attachments: Attachments, people: People) -> list[Endpoint]:
             partner,
             problems(handlers.metadata),
             "When an author's conversations happen, and codes of who is in them; recorded first",
+            grant=grant_in_query,
         ),
         Endpoint(
             "GET",
@@ -44,6 +46,7 @@ def endpoints(attachments: Attachments, people: People) -> list[Endpoint]:
             partner,
             problems(handlers.friends),
             "Codes of an author's friends who accepted to be listed; recorded first",
+            grant=grant_in_query,
         ),
         Endpoint("GET", LISTING, person, handlers.listing, "Whether the caller lets herself be listed as a friend"),
         Endpoint("PUT", LISTING, person, handlers.list_me, "Let oneself be listed as a friend, or not"),

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 from paraph.server.http import Access, Endpoint, Reply, Request
+from paraph.server.http.told_limits import grant_in_body
 from paraph.server.inbox.deletes import Deletes, Wanted
 from paraph.server.inbox.drafts import Drafts
 from paraph.server.inbox.errors import problems
@@ -51,7 +52,15 @@ def endpoints(drafts: Drafts, deletes: Deletes) -> list[Endpoint]:
     draft, hers = f"{INBOX}/drafts/{{draft_id}}", f"{PEOPLE}/drafts/{{draft_id}}"
     message = f"{INBOX}/rooms/{{room_id}}/messages/{{event_id}}"
     return [
-        Endpoint("POST", f"{INBOX}/drafts", partner, problems(handlers.post), "Leave a draft", max_body=MAX_DOCUMENT),
+        Endpoint(
+            "POST",
+            f"{INBOX}/drafts",
+            partner,
+            problems(handlers.post),
+            "Leave a draft",
+            max_body=MAX_DOCUMENT,
+            grant=grant_in_body("draft", "grant_id"),
+        ),
         Endpoint("GET", draft, partner, problems(handlers.told), "What has become of a draft"),
         Endpoint("DELETE", draft, partner, problems(handlers.withdraw), "Take an open draft back"),
         Endpoint(
@@ -61,6 +70,7 @@ def endpoints(drafts: Drafts, deletes: Deletes) -> list[Endpoint]:
             problems(handlers.claim_keys),
             "One-time keys of an author's devices, to seal drafts for them",
             "keys",
+            grant=grant_in_body("grant_id"),
         ),
         Endpoint(
             "POST", f"{message}/delete", partner, problems(handlers.delete), "Delete an author's message in her name"

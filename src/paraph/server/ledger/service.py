@@ -257,7 +257,7 @@ class Ledger:
         return store.newest_record(tx, PLATFORM, "platform")
 
     async def record_platform(self, document: Mapping[str, Any]) -> None:
-        """Publish what this platform is ({version, server_name, operator_key, receipt_key, api}), if it changed."""
+        """Publish what this platform is (docs/protocol.md section 10), if it changed."""
 
         def record(tx: Transaction) -> None:
             newest = self.platform_record(tx)

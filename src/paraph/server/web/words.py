@@ -57,6 +57,7 @@ FIELDS = {
     "max_retention_days": "Longest keeping (days)",
     "name": "Name",
     "notice_days": "Notice before an extension (days)",
+    "openapi": "Hash of the API's description",
     "operator": "Operator",
     "operator_key": "Operator's key",
     "paragraphs": "Paragraphs",
