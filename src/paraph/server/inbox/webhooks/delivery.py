@@ -33,7 +33,9 @@ AT_MOST_EVERY_MS = 2_000
 ROUND_EVERY = 0.25
 """Seconds between two looks at what is to be told, however much changes."""
 LOOK_EVERY = 30.0
-"""Seconds after which one looks though nothing was heard of: another process may have been the sender until now."""
+"""Seconds after which one looks though nothing was heard of."""
+CANDIDACY = 5.0
+"""Seconds between two looks whether any process sends."""
 MAX_UNDER_WAY = 50
 TAKEN = range(200, 300)
 HTTP_GONE = 410
@@ -84,17 +86,23 @@ class Delivery:
 
     async def _run(self) -> None:
         while True:
-            pause = LOOK_EVERY
+            pause = CANDIDACY
             try:
-                if await self._role.held() or await self._role.take():
+                leads = await self._role.held() or await self._role.take()
+                if leads:
                     pause = await self.round()
             except (StorageError, OSError) as error:
+                leads = False
                 log.warning("webhooks could not be looked at", error=str(error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-            self._wake.clear()
-            await asyncio.sleep(ROUND_EVERY)
+            await self._rest(pause, leads=leads)
+
+    async def _rest(self, seconds: float, *, leads: bool) -> None:
+        """Until something is due or, where this process sends, something changed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await (self._wake if leads else asyncio.Event()).wait()
+        self._wake.clear()
+        await asyncio.sleep(ROUND_EVERY)
 
     async def round(self) -> float:
         """Begin to send what is due; seconds after which something is due that is not yet."""
