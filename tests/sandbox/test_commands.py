@@ -62,7 +62,7 @@ async def test_revoke_and_grant(sandbox: RunningSandbox) -> None:
         assert await partner.grants() == []
         with pytest.raises(ProblemError):
             await partner.messages(music, PURPOSE)
-        made = sandbox.tell("grant", partner="opus", rooms=["music", "films"], days=3)["grant_id"]
+        made = sandbox.tell("grant", partner="opus", rooms=["music", "films"], minutes=3)["grant_id"]
         assert await partner.grants() == [made]
         assert {room.room_id for room in await partner.rooms()} == {music, sandbox.said["rooms"]["films"]}
 

@@ -7,7 +7,8 @@ import typer
 
 from paraph.cli.admin import Admin, AsJson, Data
 from paraph.cli.keyfiles import make_partner_keys, read_public
-from paraph.cli.output import emit_json, emit_rows, out
+from paraph.cli.output import emit_json, emit_rows, fail, out
+from paraph.cli.scaffold import ScaffoldRefused, scaffold
 
 app = typer.Typer(no_args_is_help=True, help="Make a partner's keys; register and list partners.")
 
@@ -24,6 +25,18 @@ def keys(
         return
     out.print(f"private keys in {folder}/ (mode 0600: keep them); give the operator {folder}/public.json")
     out.print(f"master key {public['master_key']}")
+
+
+@app.command()
+def new(folder: Annotated[Path, typer.Argument(help="A new folder; the program is named after it.")]) -> None:
+    """Begin a partner's program, with a test, to be tried on `paraph sandbox`. Example: paraph partner new ./marquee"""
+    try:
+        made = scaffold(folder)
+    except (ScaffoldRefused, OSError) as error:
+        fail(str(error))
+    for file in made:
+        out.print(str(file), markup=False)
+    out.print(f"Read on in {made[-1]}.", markup=False)
 
 
 @app.command()

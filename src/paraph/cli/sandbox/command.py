@@ -81,11 +81,12 @@ def say(
 def grant(
     partner: Slug = MARQUEE,
     room: Annotated[list[str] | None, typer.Option(help="A room; repeatable.")] = None,
-    days: Annotated[int, typer.Option(min=1, max=180, help="For how long.")] = 30,
+    days: Annotated[int, typer.Option(min=1, max=180, help="For so many days.")] = 30,
+    minutes: Annotated[int | None, typer.Option(min=1, help="For so many minutes: see it expire.")] = None,
     data: Data = FOLDER,
 ) -> None:
     """Let the author grant a partner a room. Example: paraph sandbox grant --partner marquee --room music"""
-    _do(data, "grant", partner=partner, rooms=room or [ROOMS[0]], days=days)
+    _do(data, "grant", partner=partner, rooms=room or [ROOMS[0]], minutes=minutes or days * 24 * 60)
 
 
 @app.command()

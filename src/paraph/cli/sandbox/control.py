@@ -60,7 +60,7 @@ class Control:
         return {"event_id": await self._people.say(asked["room"], asked["speaker"], asked["text"])}
 
     async def _grant(self, asked: Json) -> Json:
-        return {"grant_id": await self._people.grant(asked["partner"], asked["rooms"], asked["days"])}
+        return {"grant_id": await self._people.grant(asked["partner"], asked["rooms"], asked["minutes"])}
 
     async def _revoke(self, asked: Json) -> Json:
         return {"revoked": await self._people.revoke(asked["partner"])}

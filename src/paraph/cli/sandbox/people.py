@@ -10,7 +10,6 @@ from typing import TypeVar
 from paraph.cli.sandbox.partners import PURPOSE, VERBS
 from paraph.cli.sandbox.post import Post
 from paraph.cli.sandbox.words import AUTHOR, CORRESPONDENT, ROOMS, Line, lines
-from paraph.protocol.limits import DAY_MS
 from paraph.sdk import DraftRule, GrantTerms, Person, SqliteStore
 from paraph.sdk.person import system_time
 
@@ -18,6 +17,7 @@ T = TypeVar("T")
 
 DRAFTS = ("seal", "decline", "wait")
 RETENTION_DAYS, DRAFTS_PER_DAY = 7, 100
+MINUTE_MS, DAY_MINUTES = 60_000, 24 * 60
 
 
 class Unknown(Exception):
@@ -73,10 +73,10 @@ class People:
                 for draft in await self._author.drafts.waiting():
                     await self._author.drafts.decline(draft.draft_id, "not today")
 
-    async def grant(self, partner: str, rooms: list[str], days: int = 30) -> str:
+    async def grant(self, partner: str, rooms: list[str], minutes: int = 30 * DAY_MINUTES) -> str:
         """Let a partner use some rooms in every way that its agreement allows; returns the grant's id."""
         room_ids = [self._room(name) for name in rooms]
-        terms = GrantTerms([PURPOSE], system_time() + days * DAY_MS, room_ids, VERBS, RETENTION_DAYS)
+        terms = GrantTerms([PURPOSE], system_time() + minutes * MINUTE_MS, room_ids, VERBS, RETENTION_DAYS)
         async with self._busy:
             state = await self._author.grant(partner, terms)
             self._granted(partner, state.grant.grant_id)
