@@ -124,6 +124,12 @@ async def test_a_partner_under_another_partners_grant(tmp_path: Path) -> None:
         ):
             shows(here, tempo.engine.account.signed({**unsigned, **changes}))
             await nothing_is_said(here, made["draft_id"])
+        account = here.partner.engine.account
+        in_its_name = sign(
+            {**unsigned, "partner": "tempo"}, tempo.user_id, f"ed25519:{account.device_id}", account.sign
+        )
+        shows(here, in_its_name)
+        await nothing_is_said(here, made["draft_id"])
 
 
 async def test_the_words_of_one_draft_under_the_id_of_another(tmp_path: Path) -> None:

@@ -204,9 +204,27 @@ async def test_a_rule_seals_by_itself_in_its_rooms_and_up_to_its_number(tmp_path
         assert await waiting(here.author) == [(here.room_id, "draft 2"), (elsewhere, "somewhere else")]
         here.author.drafts.remove_rule("marquee")
         assert here.author.drafts.rules() == []
-        for room in ("h_handle", ""):
+        for rooms, per_day in ((("h_handle",), 1), (("",), 1), ((), 1), ((here.room_id,), 0)):
             with pytest.raises(DraftError, match="by their ids"):
-                here.author.drafts.set_rule(DraftRule("marquee", (room,), per_day=1))
+                here.author.drafts.set_rule(DraftRule("marquee", rooms, per_day))
+
+
+async def test_a_sync_asks_for_drafts_when_it_is_told_of_one(tmp_path: Path) -> None:
+    """Otherwise it costs nothing."""
+    async with stage(tmp_path) as here:
+        grant_id = await here.grant()
+        asked: list[str] = []
+
+        async def note(request: Any) -> None:
+            asked.append(request.url.path)
+
+        here.http.event_hooks["request"].append(note)
+        await here.author.sync()
+        assert "/_paraph/v1/drafts" not in asked
+        await here.partner.draft(grant_id, here.room_id, "Friday?")
+        for _ in range(3):
+            await here.author.sync()
+        assert asked.count("/_paraph/v1/drafts") == 1
 
 
 async def test_a_rule_waits_for_the_log(tmp_path: Path) -> None:
