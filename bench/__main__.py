@@ -19,6 +19,7 @@ from bench.direct import direct, stored
 from bench.figures import Outcome, Plan
 from bench.groups import groups
 from bench.idle import idle
+from bench.inbox import inbox
 from bench.initial import initial
 from bench.ledger import ledger
 from bench.overload import overload
@@ -35,6 +36,7 @@ SCENARIOS: dict[str, Callable[[Plan, Databases], Awaitable[Outcome]]] = {
     "overload": overload,
     "ledger": ledger,
     "receipts": receipts,
+    "inbox": inbox,
 }
 
 
@@ -49,6 +51,7 @@ class Scenario(Enum):
     OVERLOAD = "overload"
     LEDGER = "ledger"
     RECEIPTS = "receipts"
+    INBOX = "inbox"
     ALL = "all"
 
 

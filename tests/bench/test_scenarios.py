@@ -64,3 +64,13 @@ async def test_the_ledger_scenario_measures_every_line_of_its_budget(tmp_path: P
     assert 0 < ledger["reads"]["p50_s"] <= ledger["reads"]["p99_s"]
     assert receipts["read_ms"] > 1
     assert len(found["budget"]) == 12
+
+
+async def test_the_inbox_scenario_reads_every_word_with_few_grants_and_many(tmp_path: Path) -> None:
+    """Server and SDK together, receipts and decryption included; nothing is lost, and the platform's share is part."""
+    found = await bench(tmp_path, "--scenario", "inbox")
+    few, many = (found["scenarios"]["inbox"][name] for name in ("few", "many"))
+    assert found["lost"] == 0
+    assert (few["words"], many["words"], many["grants"]) == (200, 200, 200)
+    assert 0 < many["platform_us"] < many["cpu_us"]
+    assert [line["scenario"] for line in found["budget"]] == ["inbox", "inbox"]
