@@ -10,10 +10,10 @@ import pytest
 from paraph.protocol.base64 import b64url
 from paraph.protocol.draft import TYPE
 from paraph.protocol.signing import SigningKey, sign
-from paraph.sdk import DraftError, Partner, Person
+from paraph.sdk import DraftError, GrantTerms, Partner, Person
 from paraph.sdk.engine.model import KeysClaim
 from paraph.sdk.rooms import Via, opened_message
-from tests.sdk.stage import Stage, stage
+from tests.sdk.stage import DAY, PURPOSE, Stage, stage
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +130,26 @@ async def test_a_partner_under_another_partners_grant(tmp_path: Path) -> None:
         )
         shows(here, in_its_name)
         await nothing_is_said(here, made["draft_id"])
+
+
+async def test_a_draft_under_a_grant_that_allows_none(tmp_path: Path) -> None:
+    """One grant lets the partner propose, the other only read: the platform shows a draft that names the latter."""
+    async with stage(tmp_path) as here:
+        await here.grant("write:draft")
+        made = await proposed(here, await here.grant("read"))
+        shows(here, made)
+        await nothing_is_said(here, made["draft_id"])
+
+
+async def test_a_draft_for_a_room_that_she_is_not_in(tmp_path: Path) -> None:
+    """A grant for all rooms is one for all of hers."""
+    async with stage(tmp_path) as here:
+        left = await here.room()
+        terms = GrantTerms([PURPOSE], here.now() + DAY, None, ("write:draft",))
+        grant_id = (await here.author.grant("marquee", terms)).grant.grant_id
+        draft_id = await here.partner.draft(grant_id, left, "Friday?")
+        await here.author.leave(left)
+        await nothing_is_said(here, draft_id)
 
 
 async def test_the_words_of_one_draft_under_the_id_of_another(tmp_path: Path) -> None:
