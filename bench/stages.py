@@ -43,7 +43,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "application": ("*paraph.server.http.asgi:Application._http", "*paraph.server.http.asgi:Application._answer"),
     "route": ("paraph.server.http.routing:Router.match",),
     "token": ("*paraph.server.http.asgi:Application._authenticate",),
-    "limits": ("paraph.server.http.asgi:Application._limit",),
+    "limits": ("paraph.server.http.limits:Limiter.check",),
     "send: handler": ("*paraph.server.messenger.http_events:_Events.send",),
     "send: parse JSON": ("paraph.server.http.endpoint:parse_json",),
     "send: canonical JSON": ("paraph.server.messenger.events:canonical_content",),
