@@ -62,9 +62,9 @@ STAGES: dict[str, tuple[str, ...]] = {
         "*paraph.server.messenger.http_client:_Client.sync",
         "*paraph.server.messenger.personal:Personal.timeline_limit",
     ),
-    "sync: wait": ("*paraph.server.messenger.sync:Sync.answer",),
-    "sync: build": ("*paraph.server.messenger.sync:Sync._build",),
-    "sync: encode": ("paraph.server.messenger.sync:encode",),
+    "sync: wait": ("*paraph.server.messenger.sync.service:Sync.answer",),
+    "sync: build": ("*paraph.server.messenger.sync.service:Sync._build",),
+    "sync: encode": ("paraph.server.messenger.sync.service:encode",),
 }
 
 

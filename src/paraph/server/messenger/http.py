@@ -2,7 +2,9 @@
 
 from paraph.server.http import Endpoint
 from paraph.server.messenger import http_client, http_events, http_personal, http_rooms
+from paraph.server.messenger.presence import http as http_presence
 from paraph.server.messenger.service import Messenger
+from paraph.server.messenger.sync import http as http_sync
 
 CLIENT = "/_matrix/client/v3"
 
@@ -11,7 +13,9 @@ def endpoints(messenger: Messenger, base_url: str) -> list[Endpoint]:
     """The messenger's rows of the endpoint table. `base_url` is how clients reach this server."""
     return [
         *http_client.endpoints(messenger, base_url),
+        *http_sync.endpoints(messenger),
         *http_events.endpoints(messenger),
         *http_rooms.endpoints(messenger),
         *http_personal.endpoints(messenger),
+        *http_presence.endpoints(messenger),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -41,11 +41,6 @@ class _Markers(msgspec.Struct, rename={"read": "m.read", "private": "m.read.priv
     read: str | None = None
     private: str | None = None
     fully: str | None = None
-
-
-class _Presence(msgspec.Struct):
-    presence: Literal["online", "offline", "unavailable"]
-    status_msg: str | None = None
 
 
 class _Search(msgspec.Struct):
@@ -132,15 +127,6 @@ class _Personal:
         await self._personal.read_up_to(request.person, request.params["room_id"], given)
         return EMPTY
 
-    async def presence(self, request: Request) -> Reply:
-        return Reply.json(await self._personal.presence(request.person, request.params["user_id"]))
-
-    async def set_presence(self, request: Request) -> Reply:
-        own(request)
-        body = request.json(_Presence)
-        self._personal.set_presence(request.person, body.presence, body.status_msg)
-        return EMPTY
-
     async def search(self, request: Request) -> Reply:
         body = request.json(_Search)
         if not 0 < len(body.search_term) <= 255:
@@ -159,11 +145,10 @@ def _shown(profile: Profile) -> dict[str, str]:
 
 
 def endpoints(messenger: Messenger) -> list[Endpoint]:
-    """Rows for profiles, account data, tags, typing, receipts, presence and the directory."""
+    """Rows for profiles, account data, tags, typing, receipts and the directory."""
     on, person = _Personal(messenger), Access.PERSON
     data, room_data = f"{USER}/account_data/{{type}}", f"{USER}/rooms/{{room_id}}/account_data/{{type}}"
     tags = f"{USER}/rooms/{{room_id}}/tags"
-    presence = f"{CLIENT}/presence/{{user_id}}/status"
     return [
         Endpoint("GET", PROFILE, person, on.profile, "How somebody is shown."),
         Endpoint("GET", f"{PROFILE}/displayname", person, on.display_name, "Somebody's display name."),
@@ -180,8 +165,6 @@ def endpoints(messenger: Messenger) -> list[Endpoint]:
         Endpoint("PUT", f"{ROOM}/typing/{{user_id}}", person, on.typing, "Say that one types."),
         Endpoint("POST", f"{ROOM}/receipt/{{kind}}/{{event_id}}", person, on.receipt, "Say how far one has read."),
         Endpoint("POST", f"{ROOM}/read_markers", person, on.read_markers, "Say how far one has read."),
-        Endpoint("GET", presence, person, on.presence, "Whether somebody is here."),
-        Endpoint("PUT", presence, person, on.set_presence, "Say whether one is here."),
         Endpoint("POST", f"{CLIENT}/user_directory/search", person, on.search, "Find people."),
         Endpoint("GET", f"{CLIENT}/directory/room/{{alias}}", person, on.unknown_alias, "There are no room aliases."),
     ]

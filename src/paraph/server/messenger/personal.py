@@ -1,10 +1,7 @@
-"""What belongs to one person or passes by: account data, tags, receipts, typing, presence, filters, the directory."""
+"""What belongs to one person or passes by: account data, tags, receipts, typing, the directory."""
 
 from __future__ import annotations
 
-import hashlib
-from base64 import urlsafe_b64encode
-from collections import OrderedDict
 from typing import Any
 
 import msgspec
@@ -14,49 +11,17 @@ from paraph.protocol.errors import CanonicalJsonError, IdentifierError
 from paraph.protocol.identifiers import check_event_id
 from paraph.server.http import MatrixError, PersonPrincipal
 from paraph.server.messenger.core import Core
-from paraph.server.messenger.errors import bad_json, forbidden, invalid, not_found, too_large
+from paraph.server.messenger.errors import bad_json, invalid, not_found, too_large
 from paraph.server.messenger.events import check_name
 from paraph.server.messenger.model import Profile, Receipt
 from paraph.server.messenger.typing import Typing
 from paraph.server.storage import Announcement, Transaction
 
 MAX_DATA_BYTES = 65_536
-MAX_FILTER_BYTES = 16_384
-MAX_PRESENCES = 50_000
 _SERVER_DATA = frozenset({"m.fully_read", "m.push_rules"})
-_PRESENCES = ("online", "offline", "unavailable")
 _ACCOUNT_DATA, _RECEIPT = "messenger.account_data", "messenger.receipt"
-DEFAULT_TIMELINE = 20
-MAX_TIMELINE = 100
-
-
-class _RoomTimeline(msgspec.Struct):
-    limit: int = DEFAULT_TIMELINE
-
-
-class _RoomFilter(msgspec.Struct):
-    timeline: _RoomTimeline = msgspec.field(default_factory=_RoomTimeline)
-
-
-class _Filter(msgspec.Struct):
-    room: _RoomFilter = msgspec.field(default_factory=_RoomFilter)
-
-
-_filter = msgspec.json.Decoder(_Filter)
 _account_data = msgspec.json.Decoder(tuple[str, int])
 _receipt = msgspec.json.Decoder(tuple[str, Receipt])
-
-
-def timeline_limit(definition: bytes) -> int:
-    """The one part of a filter that the server follows: how many events a timeline may have, 1 to 100.
-
-    Everything else in a filter may be left unfollowed without harm: the client then gets more than it asked for.
-    Raises M_INVALID_PARAM.
-    """
-    try:
-        return min(max(_filter.decode(definition).room.timeline.limit, 1), MAX_TIMELINE)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise invalid(f"the filter does not fit: {error}") from None
 
 
 class Personal:
@@ -65,8 +30,6 @@ class Personal:
     def __init__(self, core: Core, typing: Typing) -> None:
         self._core = core
         self._typing = typing
-        self._presence: OrderedDict[str, tuple[str, str | None, int]] = OrderedDict()
-        self._limits: OrderedDict[tuple[str, str], int] = OrderedDict()
         core.database.listen(_ACCOUNT_DATA, self._data_changed)
         core.database.listen(_RECEIPT, self._receipt_elsewhere)
 
@@ -77,7 +40,7 @@ class Personal:
         check_name("type", kind)
         if kind in _SERVER_DATA:
             raise MatrixError(405, "M_BAD_JSON", f"{kind} is not set through account data")
-        data = _bounded(content)
+        data = bounded(content)
         await self._core.database.write(lambda tx: self._put_data(tx, person, room_id, kind, data))
 
     def _put_data(self, tx: Transaction, person: PersonPrincipal, room_id: str, kind: str, data: bytes) -> None:
@@ -121,7 +84,7 @@ class Personal:
             tags.pop(tag, None)
             if content is not None:
                 tags[tag] = content
-            self._put_data(tx, person, room_id, "m.tag", _bounded({"tags": tags}, floats=True))
+            self._put_data(tx, person, room_id, "m.tag", bounded({"tags": tags}, floats=True))
 
         await self._core.database.write(write)
 
@@ -182,68 +145,7 @@ class Personal:
 
         await self._core.database.write(write)
 
-    # Presence
-
-    async def presence(self, person: PersonPrincipal, user_id: str) -> dict[str, Any]:
-        """Whether somebody is here; of oneself, or of people one shares a room with."""
-        if user_id != person.user_id and not await self._core.database.read(
-            lambda tx: self._core.store.share_a_room(tx, person.user_id, user_id)
-        ):
-            raise forbidden("presence is shown to people who share a room")
-        said = self._presence.get(user_id)
-        waiting = self._core.notifier.is_waiting(user_id)
-        if said is None:
-            return {"presence": "online" if waiting else "offline", "currently_active": waiting}
-        state, message, at = said
-        answer: dict[str, Any] = {
-            "presence": state,
-            "currently_active": waiting,
-            "last_active_ago": max(0, self._core.clock() - at),
-        }
-        return answer if message is None else answer | {"status_msg": message}
-
-    def set_presence(self, person: PersonPrincipal, state: str, message: str | None) -> None:
-        """Say whether one is here; forgotten when the server restarts."""
-        if state not in _PRESENCES:
-            raise invalid(f"presence must be one of {', '.join(_PRESENCES)}")
-        if message is not None:
-            check_name("status_msg", message)
-        self._presence.pop(person.user_id, None)
-        self._presence[person.user_id] = (state, message, self._core.clock())
-        if len(self._presence) > MAX_PRESENCES:
-            self._presence.popitem(last=False)
-
-    # Filters and the directory
-
-    async def add_filter(self, person: PersonPrincipal, definition: dict[str, Any]) -> str:
-        """Keep a filter; the same one gets the same id."""
-        data = _bounded(definition)
-        timeline_limit(data)
-        if len(data) > MAX_FILTER_BYTES:
-            raise too_large(f"a filter has at most {MAX_FILTER_BYTES} bytes")
-        filter_id = urlsafe_b64encode(hashlib.sha256(data).digest())[:16].decode()
-        await self._core.database.write(lambda tx: self._core.store.put_filter(tx, person.user_id, filter_id, data))
-        return filter_id
-
-    async def filter(self, person: PersonPrincipal, filter_id: str) -> bytes:
-        """A filter of the person; raises M_NOT_FOUND."""
-        found = await self._core.database.read(lambda tx: self._core.store.filter(tx, person.user_id, filter_id))
-        if found is None:
-            raise not_found(f"there is no filter {filter_id[:40]!r}")
-        return found
-
-    async def timeline_limit(self, person: PersonPrincipal, text: str | None) -> int:
-        """The timeline limit of the filter that a sync names, by id or in full."""
-        if text is None:
-            return DEFAULT_TIMELINE
-        key = ("" if text.startswith("{") else person.user_id, text)
-        limit = self._limits.get(key)
-        if limit is None:
-            definition = text.encode() if text.startswith("{") else await self.filter(person, text)
-            limit = self._limits[key] = timeline_limit(definition)
-            if len(self._limits) > 1_000:
-                self._limits.popitem(last=False)
-        return limit
+    # The directory
 
     async def search(self, term: str, limit: int) -> tuple[list[tuple[str, Profile]], bool]:
         """People by the beginning of their display name or user id; and whether there are more."""
@@ -260,7 +162,7 @@ class Personal:
         return found[:limit], len(found) > limit
 
 
-def _bounded(content: dict[str, Any], *, floats: bool = False) -> bytes:
+def bounded(content: dict[str, Any], *, floats: bool = False) -> bytes:
     """`content` as JSON; canonical unless `floats` (a tag's order is one). Raises M_BAD_JSON, M_TOO_LARGE."""
     try:
         data = msgspec.json.encode(content) if floats else canonical.encode(content)

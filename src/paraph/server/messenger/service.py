@@ -7,12 +7,14 @@ from typing import Any
 
 from paraph.server.messenger.core import Core, Hooks
 from paraph.server.messenger.creation import Creation
+from paraph.server.messenger.filters.service import Filters
 from paraph.server.messenger.membership import Memberships
 from paraph.server.messenger.model import Event, StoredEvent
 from paraph.server.messenger.personal import Personal
+from paraph.server.messenger.presence.service import Presence
 from paraph.server.messenger.reading import Reading
 from paraph.server.messenger.sending import Sending
-from paraph.server.messenger.sync import DevicesForSync, Sync
+from paraph.server.messenger.sync.service import DevicesForSync, Sync
 from paraph.server.messenger.typing import Typing
 from paraph.server.storage import Database, Transaction
 
@@ -49,6 +51,8 @@ class Messenger:
         self.sending = Sending(self.core, self.memberships)
         self.reading = Reading(self.core)
         self.personal = Personal(self.core, self.typing)
+        self.filters = Filters(self.core)
+        self.presence = Presence(self.core)
         self.sync = Sync(self.core, devices, self.typing)
 
     def stop(self) -> None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from paraph.server.messenger import events
 from paraph.server.messenger.model import ENCRYPTION, MEMBER, Event, Membership
 from paraph.server.messenger.rooms_at_once import Entry, RoomsAtOnce, Stretch
-from paraph.server.messenger.sections import Events, InvitedRoom, JoinedRoom, Raw
 from paraph.server.messenger.store import END
-from paraph.server.messenger.sync_rooms import Window, receipts, summary, timeline
+from paraph.server.messenger.sync.rooms import Window, receipts, summary, timeline
+from paraph.server.messenger.sync.sections import Events, InvitedRoom, JoinedRoom, Raw
 from paraph.server.messenger.visibility import Sight
 from paraph.server.storage import Transaction
 

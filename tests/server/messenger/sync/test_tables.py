@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from paraph.server.messenger import sync
+from paraph.server.messenger.sync import service as sync
 from paraph.server.storage import Transaction
 from tests.server.messenger.house import Device, House
 

@@ -18,7 +18,8 @@ from paraph.server.messenger.core import Core
 from paraph.server.messenger.model import Membership
 from paraph.server.messenger.pushrules import default_ruleset
 from paraph.server.messenger.rooms_at_once import RoomsAtOnce
-from paraph.server.messenger.sections import (
+from paraph.server.messenger.sync.rooms import Window, from_memory, typing
+from paraph.server.messenger.sync.sections import (
     DeviceLists,
     Events,
     InvitedRoom,
@@ -30,8 +31,7 @@ from paraph.server.messenger.sections import (
     ToDevice,
     encode,
 )
-from paraph.server.messenger.sync_rooms import Window, from_memory, typing
-from paraph.server.messenger.sync_tables import FromTables
+from paraph.server.messenger.sync.tables import FromTables
 from paraph.server.messenger.typing import Typing
 from paraph.server.messenger.views import DeviceView, View
 from paraph.server.storage import Transaction

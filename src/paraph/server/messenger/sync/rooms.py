@@ -15,8 +15,8 @@ from paraph.server.http import PersonPrincipal
 from paraph.server.messenger import events
 from paraph.server.messenger.model import MEMBER, Event, Receipt
 from paraph.server.messenger.room import Room
-from paraph.server.messenger.sections import Events, JoinedRoom, Raw, Timeline, encode
 from paraph.server.messenger.store import newest_of_each
+from paraph.server.messenger.sync.sections import Events, JoinedRoom, Raw, Timeline, encode
 
 MAX_HEROES = 5
 

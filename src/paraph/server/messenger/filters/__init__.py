@@ -1,0 +1,1 @@
+"""Filters: what a client asks to be left out."""

@@ -1,0 +1,1 @@
+"""Presence: whether somebody is here."""
