@@ -42,7 +42,6 @@ from paraph.server.inbox.published import Published
 from paraph.server.inbox.service import Inbox
 from paraph.server.inbox.webhooks import http as webhooks_http
 from paraph.server.inbox.webhooks.parts import WebhookParts
-from paraph.server.inbox.webhooks.sender import Sender
 from paraph.server.ledger import http as ledger_http
 from paraph.server.ledger.errors import LedgerError
 from paraph.server.ledger.service import Ledger
@@ -54,6 +53,7 @@ from paraph.server.messenger.core import Hooks
 from paraph.server.messenger.reading import parse_token
 from paraph.server.messenger.service import Messenger
 from paraph.server.metrics import Metrics
+from paraph.server.outgoing.sender import Sender
 from paraph.server.storage import Database, QueueFull, StorageError, Transaction, guarding, migrate
 from paraph.server.storage.migrations import load as load_migrations
 from paraph.server.storage.reading import SqliteReader

@@ -43,7 +43,6 @@ from paraph.server.inbox.people.service import People
 from paraph.server.inbox.service import Inbox
 from paraph.server.inbox.webhooks.http import endpoints as webhook_endpoints
 from paraph.server.inbox.webhooks.parts import WebhookParts
-from paraph.server.inbox.webhooks.sender import Sender
 from paraph.server.inbox.writing_http import endpoints as writing_endpoints
 from paraph.server.ledger.http import endpoints as ledger_endpoints
 from paraph.server.ledger.service import Ledger
@@ -52,6 +51,7 @@ from paraph.server.media.service import Media
 from paraph.server.messenger.core import Hooks
 from paraph.server.messenger.creation import CreateRoom
 from paraph.server.messenger.service import Messenger
+from paraph.server.outgoing.sender import Sender
 from paraph.server.storage import Database
 from paraph.tlog.merkle import leaf_hash
 from tests.server.ledger.support import QUICK

@@ -15,7 +15,7 @@ from joserfc import jwt
 from paraph.sdk import WebhookError, verify_webhook
 from paraph.server.inbox.webhooks import delivery, service
 from paraph.server.inbox.webhooks.parts import WebhookParts
-from paraph.server.inbox.webhooks.sender import Sender
+from paraph.server.outgoing.sender import Sender
 from tests.server.consent.support import PartnerParty, World, world
 from tests.server.inbox.drafting import code
 from tests.server.inbox.hooks import Call, Hook, hook

@@ -14,7 +14,7 @@ from paraph.protocol.fields import DeviceId, GrantId, PersonId, Purpose, RoomId,
 from paraph.protocol.grant import Amendment, Grant
 from paraph.protocol.partner_device import PartnerDevice, PartnerDeviceEnded
 from paraph.protocol.receipt import Receipt
-from paraph.server.inbox.webhooks.target import MAX_URL
+from paraph.server.outgoing.target import MAX_URL
 
 EventId = Annotated[str, Meta(pattern=r"^\$[!-~]{1,254}\Z", description="an event's id")]
 Opaque = Annotated[str, Meta(max_length=1024, description="to be handed back as it is; its text means nothing")]

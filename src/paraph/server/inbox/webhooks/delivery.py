@@ -16,10 +16,10 @@ from paraph.protocol.base64 import b64url
 from paraph.server.inbox.feed import store as feed_store
 from paraph.server.inbox.feed.filling import FED
 from paraph.server.inbox.webhooks import store
-from paraph.server.inbox.webhooks.sender import Sender, Unreachable
 from paraph.server.inbox.webhooks.signing import CHANGED, Signatures
 from paraph.server.inbox.webhooks.store import GONE, UNREACHABLE, Webhook
-from paraph.server.inbox.webhooks.target import BadTarget
+from paraph.server.outgoing.sender import Sender, Unreachable
+from paraph.server.outgoing.target import BadTarget
 from paraph.server.storage import Announcement, Database, StorageError, Transaction
 
 log = structlog.get_logger("paraph.webhooks")

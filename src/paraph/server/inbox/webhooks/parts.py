@@ -5,9 +5,9 @@ from typing import Any
 
 from paraph.server.inbox.opaque import Opaque
 from paraph.server.inbox.webhooks.delivery import Delivery
-from paraph.server.inbox.webhooks.sender import Sender
 from paraph.server.inbox.webhooks.service import Webhooks
 from paraph.server.inbox.webhooks.signing import Signatures
+from paraph.server.outgoing.sender import Sender
 from paraph.server.storage import Database
 
 

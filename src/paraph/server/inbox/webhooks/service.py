@@ -13,10 +13,10 @@ from paraph.server.consent.oauth.jose import BadToken
 from paraph.server.inbox.errors import bad_webhook_url, no_such_webhook, not_verified, too_many_webhooks
 from paraph.server.inbox.feed import store as feed_store
 from paraph.server.inbox.webhooks import store
-from paraph.server.inbox.webhooks.sender import Answer, Sender, Unreachable
 from paraph.server.inbox.webhooks.signing import VERIFY, Signatures
 from paraph.server.inbox.webhooks.store import Webhook
-from paraph.server.inbox.webhooks.target import BadTarget
+from paraph.server.outgoing.sender import Answer, Sender, Unreachable
+from paraph.server.outgoing.target import BadTarget
 from paraph.server.storage import Database, Transaction
 
 MAX_WEBHOOKS = 5

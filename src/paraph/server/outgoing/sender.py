@@ -1,4 +1,4 @@
-"""One POST to a partner's endpoint: to an address that was checked, without redirects, within a few seconds."""
+"""One POST to an address that somebody else chose: it was checked, without redirects, within a few seconds."""
 
 import asyncio
 import ssl
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from paraph.server.inbox.webhooks.target import BadTarget, Resolve, Target, checked_address, parse, system_resolve
+from paraph.server.outgoing.target import BadTarget, Resolve, Target, checked_address, parse, system_resolve
 
 CONNECT_WITHIN = 5.0
 ANSWER_WITHIN = 10.0

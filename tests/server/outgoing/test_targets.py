@@ -1,4 +1,4 @@
-"""Where webhooks go, and where they never do."""
+"""Where requests to other people's addresses go, and where they never do."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from paraph.server.config import Settings, SettingsError
-from paraph.server.inbox.webhooks import sender as sending
-from paraph.server.inbox.webhooks.sender import Sender, Unreachable
-from paraph.server.inbox.webhooks.target import BadTarget, checked_address, is_public, parse, system_resolve
+from paraph.server.outgoing import sender as sending
+from paraph.server.outgoing.sender import Sender, Unreachable
+from paraph.server.outgoing.target import BadTarget, checked_address, is_public, parse, system_resolve
 from tests.server.inbox.hooks import certificate, hook
 
 

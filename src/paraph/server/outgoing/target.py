@@ -1,4 +1,4 @@
-"""Where webhooks may go: https at public addresses, and nowhere near the platform (server-side request forgery).
+"""Where requests may go whose address others chose: https at public addresses, and nowhere near the platform (SSRF).
 
 A name can resolve to anything, and to something else a moment later. So every address that a name has is looked at,
 and the connection is made to an address that was looked at, never to the name.
