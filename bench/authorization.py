@@ -28,7 +28,7 @@ from paraph.cli.agreement import draft_agreement
 from paraph.protocol.agreement import OPERATOR_KEY_ID
 from paraph.protocol.base64 import b64url
 from paraph.protocol.signing import SigningKey, sign
-from paraph.sdk.client_assertion import client_assertion
+from paraph.sdk.partner.client_assertion import client_assertion
 from paraph.server.app import Server
 from paraph.server.config import Settings
 from paraph.server.consent.model import Partner

@@ -17,7 +17,7 @@ from bench.databases import Databases
 from bench.figures import Limit, Outcome, Plan
 from paraph.protocol.receipt import make_receipt
 from paraph.protocol.signing import SigningKey
-from paraph.sdk.receipts import ReceiptKey, check_receipt, read_entry
+from paraph.sdk.log.receipts import ReceiptKey, check_receipt, read_entry
 from paraph.server.http import Reply
 from paraph.server.inbox.reading import Query, Reading
 from paraph.server.ledger.receipts import Receipts

@@ -12,10 +12,10 @@ from typer.testing import CliRunner, Result
 
 from paraph.cli.main import app
 from paraph.sdk import ConsentRefusedError, Person, SqliteStore
-from paraph.sdk.partner_flow import Asking, Granted
-from tests.sdk.test_authorize import CALLBACK, asked
-from tests.sdk.test_partner import PURPOSE, Scene
-from tests.sdk.test_person import PASSWORD
+from paraph.sdk.partner.flow import Asking, Granted
+from tests.sdk.partner.test_partner import PURPOSE, Scene
+from tests.sdk.person.test_authorize import CALLBACK, asked
+from tests.sdk.person.test_person import PASSWORD
 from tests.support.server import RunningServer
 
 pytestmark = pytest.mark.slow

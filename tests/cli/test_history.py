@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 from paraph.cli.main import app
 from paraph.sdk import Partner, Person, SqliteStore
-from tests.sdk.test_partner import PURPOSE, Scene
-from tests.sdk.test_person import PASSWORD, room_of
+from tests.sdk.partner.test_partner import PURPOSE, Scene
+from tests.sdk.person.test_person import PASSWORD, room_of
 from tests.support.server import RunningServer
 
 pytestmark = pytest.mark.slow

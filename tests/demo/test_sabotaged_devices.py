@@ -11,10 +11,10 @@ from paraph.audit.files import TreeFiles
 from paraph.cli.demo.evidence import SHOWN
 from paraph.cli.demo.people import Cast
 from paraph.sdk import Partner, Person
-from paraph.sdk.consent import Consent
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import PartnerAccess, Peer, User
 from paraph.sdk.engine.outbound import OutboundSessions
+from paraph.sdk.person.consent import Consent
 from paraph.tlog.merkle import leaf_hash
 from tests.demo.performance import Played, play
 

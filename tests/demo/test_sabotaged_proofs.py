@@ -12,9 +12,10 @@ import pytest
 from paraph.audit.history_match import Match
 from paraph.protocol.documents import parse
 from paraph.protocol.grant import Grant
-from paraph.sdk import ReceiptError, standing
-from paraph.sdk.inbox import Asked, Checked, GrantBook
-from paraph.sdk.partners import ProvenPartner
+from paraph.sdk import ReceiptError
+from paraph.sdk.log.partners import ProvenPartner
+from paraph.sdk.partner.inbox import Asked, Checked, GrantBook
+from paraph.sdk.person import standing
 from paraph.tlog import checkpoint as checkpoints
 from paraph.tlog.policy import Cosigned, Policy, QuorumMissing
 from tests.demo.performance import play

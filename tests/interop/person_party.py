@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paraph.sdk.person import Person
+from paraph.sdk.person.person import Person
 from paraph.sdk.rooms import Message
 from tests.interop.party import PASSWORD, Party, Received
 

@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 
 from paraph.sdk import Partner
-from paraph.sdk.client_assertion import new_client_key
-from paraph.sdk.person import system_time
+from paraph.sdk.clock import system_time
+from paraph.sdk.partner.client_assertion import new_client_key
 from tests.interop.relying_parties import ClientError, NodeParty, RelyingParty, RequestsParty
-from tests.sdk.test_partner import DAY, PURPOSE, Scene
+from tests.sdk.partner.test_partner import DAY, PURPOSE, Scene
 from tests.support.server import RunningServer
 
 pytestmark = pytest.mark.slow

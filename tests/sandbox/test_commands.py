@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from paraph.sdk import ConsentRefusedError, DraftStatus, Partner, ProblemError
-from paraph.sdk.person import system_time
+from paraph.sdk.clock import system_time
 from tests.sandbox.support import PARAPH, PURPOSE, RunningSandbox, all_read, device
 
 pytestmark = pytest.mark.slow

@@ -8,17 +8,14 @@ import pytest
 
 from paraph.protocol.documents import parse
 from paraph.protocol.grant import Amendment, Grant
-from paraph.sdk import grants as grants_module
-from paraph.sdk import (
-    logview,
-    partners,
-    standing,
-)
-from paraph.sdk.ledger import Account, OwnLedger
-from paraph.sdk.logview import LogView
-from paraph.sdk.partners import PartnerInfo, ProvenPartner
-from paraph.sdk.standing import Standing
-from paraph.sdk.statements import Statements
+from paraph.sdk.log import partners, view
+from paraph.sdk.log.partners import PartnerInfo, ProvenPartner
+from paraph.sdk.log.statements import Statements
+from paraph.sdk.log.view import LogView
+from paraph.sdk.person import grants as grants_module
+from paraph.sdk.person import standing
+from paraph.sdk.person.ledger import Account, OwnLedger
+from paraph.sdk.person.standing import Standing
 from paraph.tlog import checkpoint as checkpoints
 from paraph.tlog import policy as policies
 from paraph.tlog.policy import Cosigned, Policy
@@ -95,18 +92,18 @@ def forgets_what_it_saw(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def knows_no_age(monkeypatch: pytest.MonkeyPatch) -> None:
     """Believes checkpoints of any age."""
-    for module in (logview, grants_module):
+    for module in (view, grants_module):
         monkeypatch.setattr(module, "MAX_AGE", 10**9)
 
 
 def looks_at_cosignatures_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes a tree for as new as its cosignatures."""
-    monkeypatch.setattr(logview, "_check_times", lambda *_: None)
+    monkeypatch.setattr(view, "_check_times", lambda *_: None)
 
 
 def takes_the_future_for_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets cosignatures be of any time to come."""
-    for module in (policies, logview):
+    for module in (policies, view):
         monkeypatch.setattr(module, "MAX_SKEW", 10**9)
 
 

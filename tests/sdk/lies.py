@@ -15,13 +15,13 @@ from paraph.sdk import (
     Person,
 )
 from paraph.tlog import checkpoint as checkpoints
-from tests.sdk.platform import DAY, ROOM, SLUG, Platform
-from tests.sdk.test_consent import (
+from tests.sdk.person.test_consent import (
     _ended_agreement,
     _ended_device,
     reaches_partner,
     terms,
 )
+from tests.sdk.platform import DAY, ROOM, SLUG, Platform
 from tests.support.published_log import KEY
 
 TEN_MINUTES = 600_000

@@ -14,12 +14,12 @@ from paraph.protocol.entry import access_label, commitment, entry, private_leaf,
 from paraph.protocol.receipt import make_receipt
 from paraph.protocol.signing import SigningKey
 from paraph.sdk.engine.model import GrantView, KeysUpload, PartnerAccess, Peer
-from paraph.sdk.partner import Partner
-from paraph.sdk.partners import Trust
+from paraph.sdk.log.partners import Trust
+from paraph.sdk.partner.partner import Partner
 from paraph.sdk.transport import Transport
 from paraph.tlog.merkle import leaf_hash
 from tests.sdk.directory import AUTHOR, PARTNER, START, Directory, Phone, room
-from tests.sdk.test_inbox import GRANT_ID, KEY, ROOM, grant_of
+from tests.sdk.partner.test_inbox import GRANT_ID, KEY, ROOM, grant_of
 from tests.support.published_log import KEY as LOG_KEY
 from tests.support.published_log import POLICY, PublishedLog
 

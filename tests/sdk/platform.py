@@ -27,8 +27,8 @@ from paraph.sdk.engine.model import (
     SendToDevice,
     SignaturesUpload,
 )
-from paraph.sdk.partner import Partner
-from paraph.sdk.person import Person
+from paraph.sdk.partner.partner import Partner
+from paraph.sdk.person.person import Person
 from paraph.sdk.transport import Transport
 from paraph.tlog.merkle import leaf_hash
 from tests.sdk.directory import START, Directory

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from paraph.sdk import GrantTerms, Partner, Person, Transport
-from paraph.sdk.person import system_time
+from paraph.sdk.clock import system_time
 from paraph.server.app import Server, build
 from paraph.server.config import Settings
 from tests.support.databases import databases

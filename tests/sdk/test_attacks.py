@@ -12,8 +12,8 @@ import pytest_asyncio
 from paraph.protocol.signing import SigningKey, sign
 from paraph.sdk import MatrixError, Person, ProblemError, Transport
 from paraph.sdk.transport import CLIENT
-from tests.sdk.test_partner import PURPOSE, Scene
-from tests.sdk.test_person import PASSWORD
+from tests.sdk.partner.test_partner import PURPOSE, Scene
+from tests.sdk.person.test_person import PASSWORD
 from tests.support.server import RunningServer
 
 pytestmark = pytest.mark.slow

@@ -21,24 +21,23 @@ from paraph.sdk import (
     Person,
     ReceiptError,
     TrustError,
-    partners,
-    receipts,
 )
-from paraph.sdk import grants as grants_module
 from paraph.sdk.engine.model import Peer
-from paraph.sdk.logview import LogView
-from paraph.sdk.partners import Partners, ProvenPartner
+from paraph.sdk.log import partners, receipts
+from paraph.sdk.log.partners import Partners, ProvenPartner
+from paraph.sdk.log.view import LogView
+from paraph.sdk.person import grants as grants_module
 from paraph.tlog import checkpoint as checkpoints
 from paraph.tlog.cosignature import CosignatureSigner
 from paraph.tlog.merkle import verify_consistency
 from tests.sdk import careless, lies
 from tests.sdk.lies import business, reaches_later
-from tests.sdk.platform import DAY, SERVER, SLUG, Platform
-from tests.sdk.test_consent import (
+from tests.sdk.person.test_consent import (
     granted,
     reaches_partner,
     terms,
 )
+from tests.sdk.platform import DAY, SERVER, SLUG, Platform
 from tests.support.published_log import KEY, POLICY, WITNESS
 
 Lie = Callable[[Platform, Person], Awaitable[None]]

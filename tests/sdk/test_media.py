@@ -16,7 +16,7 @@ from nio.exceptions import EncryptionError
 from paraph.protocol.base64 import b64, b64url
 from paraph.sdk import MatrixError, MediaError, Message, Person, Transport
 from paraph.sdk.media import EncryptedFile, Media, address_of, encrypt_file, file_of
-from tests.sdk.test_person import received, room_of, sign_up
+from tests.sdk.person.test_person import received, room_of, sign_up
 from tests.support.server import RunningServer
 
 __all__ = ["sign_up"]

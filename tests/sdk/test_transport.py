@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from paraph.sdk.errors import MatrixError, ProblemError, TransportError
-from paraph.sdk.transport import ATTEMPTS, Transport, path
+from paraph.sdk.transport import ATTEMPTS, Transport, _Call, path
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -86,7 +86,16 @@ async def test_repetition_ends() -> None:
     assert len(script.requests) == ATTEMPTS
 
 
-@pytest.mark.parametrize("answer", [busy(), busy(502), httpx.ReadError("x")])
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_what_the_server_refused_to_begin_is_sent_again(method: str) -> None:
+    """429 says that nothing was done, so any request waits as asked, by body or by header, and goes out once more."""
+    header = httpx.Response(429, json={"type": "about:blank", "detail": "slow down"}, headers={"retry-after": "3"})
+    script = Script(header, busy(retry_after_ms=250), busy(), OK)
+    await script.transport._send(_Call(method, "/x"), False)
+    assert script.waits == [3.0, 0.25, 0.8]
+
+
+@pytest.mark.parametrize("answer", [busy(503), busy(502), httpx.ReadError("x")])
 async def test_other_requests_are_sent_once(answer: httpx.Response | Exception) -> None:
     """A POST that may already have had its effect is not sent again, unless the caller says that it may be."""
     script = Script(answer)

@@ -20,8 +20,8 @@ from paraph.audit.replay import replay
 from paraph.cli.demo.people import Operator, partner
 from paraph.protocol.signing import SigningKey, sign
 from paraph.sdk import Person
-from paraph.sdk.consent import GrantTerms
 from paraph.sdk.errors import ProblemError
+from paraph.sdk.person.consent import GrantTerms
 from paraph.tlog.merkle import leaf_hash
 from tests.conftest import StartServer
 from tests.support.matrix import PASSWORD, V3, all_messages, auth, ciphertext, create_room, register

@@ -20,7 +20,7 @@ from paraph.protocol.entry import public_leaf
 from paraph.protocol.limits import MERGE_DELAY_MS
 from paraph.protocol.receipt import verify_receipt
 from paraph.sdk import GrantTerms, Page, Partner, Person, ProblemError
-from paraph.sdk.person import system_time
+from paraph.sdk.clock import system_time
 from paraph.sdk.transport import Transport
 from paraph.server.app import Server, build
 from paraph.server.config import Settings
@@ -33,7 +33,7 @@ from paraph.witness import folder
 from paraph.witness.app import WitnessApplication
 from paraph.witness.service import Witness
 from tests.conftest import StartServer
-from tests.sdk.test_partner import DAY, PASSWORD, PURPOSE, Scene
+from tests.sdk.partner.test_partner import DAY, PASSWORD, PURPOSE, Scene
 from tests.server.ledger.watching import serving
 from tests.server.test_witnessed import Watchers, vkey_of, wait_for_checkpoint, watchers
 from tests.support.databases import databases, runs_writes_once

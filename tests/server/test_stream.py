@@ -14,8 +14,8 @@ import pytest
 
 from paraph.cli.demo.people import Operator, partner
 from paraph.sdk import Change, GrantChange, MessageChange, Partner, Person, SdkError, Withheld
-from paraph.sdk.consent import GrantTerms
-from paraph.sdk.person import system_time
+from paraph.sdk.clock import system_time
+from paraph.sdk.person.consent import GrantTerms
 from tests.conftest import StartServer
 from tests.server.ledger.support import until
 from tests.server.test_processes import PROMPTLY, Pair, pair

@@ -22,13 +22,13 @@ from uuid import uuid4
 import httpx
 
 from paraph.sdk import GrantTerms, Partner, Person
-from paraph.sdk.person import system_time
+from paraph.sdk.clock import system_time
 from paraph.sdk.transport import PARAPH, Transport
 from paraph.server.ledger.sequencer import Cadence
 from paraph.server.ledger.service import Ledger
 from paraph.server.storage import Transaction
 from paraph.tlog.note import Signer
-from tests.sdk.test_partner import DAY, PURPOSE, Operator
+from tests.sdk.partner.test_partner import DAY, PURPOSE, Operator
 from tests.support.databases import open_test_database
 from tests.support.server import RunningServer
 

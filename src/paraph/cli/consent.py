@@ -16,8 +16,8 @@ from paraph.protocol.consent import TEMPLATE
 from paraph.protocol.errors import ProtocolError
 from paraph.protocol.limits import DAY_MS
 from paraph.sdk import ConsentRefusedError, ConsentRequest, GrantTerms, Person, SqliteStore
+from paraph.sdk.clock import system_time
 from paraph.sdk.errors import SdkError
-from paraph.sdk.person import system_time
 
 PASSPHRASE = "PARAPH_PASSPHRASE"  # noqa: S105 -- the variable's name
 

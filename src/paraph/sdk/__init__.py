@@ -1,9 +1,5 @@
 """What people's devices and partners run: `Person` talks and grants, `Partner` reads what it was granted."""
 
-from paraph.sdk.authorize import Answered, ConsentRequest
-from paraph.sdk.change_items import Change, DevicesChange, DraftChange, GrantChange, MessageChange, Withheld
-from paraph.sdk.consent import GrantTerms
-from paraph.sdk.drafts import Draft, DraftRule
 from paraph.sdk.errors import (
     ConsentRefusedError,
     DecryptionError,
@@ -28,20 +24,24 @@ from paraph.sdk.errors import (
     WrongKeyError,
 )
 from paraph.sdk.keystore import MemoryStore, SqliteStore, Store
-from paraph.sdk.messaging import SyncUpdate
-from paraph.sdk.partner import KeyNews, Partner
-from paraph.sdk.partner_drafts import DraftStatus
-from paraph.sdk.partner_flow import Asking, Granted
-from paraph.sdk.partner_looks import Conversation
-from paraph.sdk.partner_reading import GrantedRoom, Page
-from paraph.sdk.partners import PartnerInfo, Trust
-from paraph.sdk.person import Person, Secrets
-from paraph.sdk.promises import ReceiptNews
-from paraph.sdk.receipts import LedgerEntry
+from paraph.sdk.log.partners import PartnerInfo, Trust
+from paraph.sdk.log.promises import ReceiptNews
+from paraph.sdk.log.receipts import LedgerEntry
+from paraph.sdk.partner.change_items import Change, DevicesChange, DraftChange, GrantChange, MessageChange, Withheld
+from paraph.sdk.partner.drafts import DraftStatus
+from paraph.sdk.partner.flow import Asking, Granted
+from paraph.sdk.partner.looks import Conversation
+from paraph.sdk.partner.partner import KeyNews, Partner
+from paraph.sdk.partner.reading import GrantedRoom, Page
+from paraph.sdk.partner.webhooks import Webhook, Webhooks, verify_webhook
+from paraph.sdk.person.authorize import Answered, ConsentRequest
+from paraph.sdk.person.consent import GrantTerms
+from paraph.sdk.person.drafts import Draft, DraftRule
+from paraph.sdk.person.messaging import SyncUpdate
+from paraph.sdk.person.person import Person, Secrets
+from paraph.sdk.person.standing import GrantState
 from paraph.sdk.rooms import Message, Room, Via
-from paraph.sdk.standing import GrantState
 from paraph.sdk.transport import Transport
-from paraph.sdk.webhooks import Webhook, Webhooks, verify_webhook
 
 __all__ = [
     "Answered",

@@ -17,7 +17,10 @@ LONGEST_WAIT = 10.0
 TIMEOUT = 30.0
 CLIENT = "/_matrix/client/v3"
 PARAPH = "/_paraph/v1"
+REFUSED_FOR_NOW = frozenset({429})
+"""Nothing was done: any request may be sent again once the wait is over."""
 BUSY = frozenset({429, 502, 503})
+"""Something may have been done: only what does no harm when repeated is sent again."""
 
 Json = dict[str, Any]
 Bytes = bytes  # a method of Transport has that name
@@ -97,9 +100,9 @@ class Transport:
     ) -> Json:
         """A JSON request and its answer, an object.
 
-        GET and PUT are repeated when the server is busy or the connection fails, others only if `idempotent`. `wait_ms`
-        is how long the server may take on purpose (long polls); a `public` request carries no token. Raises
-        MatrixError, ProblemError, TransportError.
+        GET and PUT are repeated when the server is busy or the connection fails, others only if `idempotent`, or when
+        the server has refused to begin (429). `wait_ms` is how long the server may take on purpose (long polls); a
+        `public` request carries no token. Raises MatrixError, ProblemError, TransportError.
         """
         call = _Call(method, path, body, params, form, wait_ms, public)
         answer = _decoded(call, await self._send(call, method in ("GET", "PUT") if idempotent is None else idempotent))
@@ -152,23 +155,23 @@ class Transport:
         return error.status == 401 and error.errcode == "M_UNKNOWN_TOKEN" and self.token != used
 
     async def _insist(self, call: _Call, repeatable: bool) -> httpx.Response:
-        attempts = ATTEMPTS if repeatable else 1
+        again = BUSY if repeatable else REFUSED_FOR_NOW
         wait = FIRST_WAIT
-        for attempt in range(1, attempts + 1):
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 response = await self._once(call)
             except httpx.TransportError as error:
-                if attempt == attempts:
+                if attempt == ATTEMPTS or not repeatable:
                     raise TransportError(f"{call}: {type(error).__name__}") from error
                 await self._sleep(wait)
             else:
                 if response.status_code < 400:
                     return response
                 failure = _failure(call, response)
-                if attempt == attempts or response.status_code not in BUSY:
+                if attempt == ATTEMPTS or response.status_code not in again:
                     raise failure
-                asked = failure.retry_after_ms if isinstance(failure, MatrixError) else None
-                await self._sleep(min(wait if asked is None else max(asked, 0) / 1000, LONGEST_WAIT))
+                asked = _asked_to_wait(failure, response)
+                await self._sleep(min(wait if asked is None else asked, LONGEST_WAIT))
             wait = min(2 * wait, LONGEST_WAIT)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -198,6 +201,14 @@ class Transport:
         if self.prove is not None:
             return dict(self.prove(call.method, call.path))
         return {} if self.token is None else {"authorization": f"Bearer {self.token}"}
+
+
+def _asked_to_wait(failure: Exception, response: httpx.Response) -> float | None:
+    """Seconds that the server asks to wait (Matrix `retry_after_ms`, else `Retry-After`); None if it does not say."""
+    if isinstance(failure, MatrixError) and failure.retry_after_ms is not None:
+        return max(failure.retry_after_ms, 0) / 1000
+    seconds = response.headers.get("retry-after", "")
+    return float(seconds) if seconds.isascii() and seconds.isdigit() else None
 
 
 def _expired(error: MatrixError) -> bool:

@@ -20,8 +20,8 @@ from paraph.cli.demo.people import Cast, attempt
 from paraph.protocol.agreement import Agreement
 from paraph.protocol.limits import DAY_MS
 from paraph.sdk import GrantState, Partner
-from paraph.sdk.logview import MAX_AGE
-from paraph.sdk.person import system_time
+from paraph.sdk.clock import system_time
+from paraph.sdk.log.view import MAX_AGE
 
 LATER_MS = 1000 * (MAX_AGE + 60)
 """Milliseconds after which a tree is no longer fresh to a device: hers is put ahead by as much, to save the wait."""

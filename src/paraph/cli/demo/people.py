@@ -9,8 +9,8 @@ from paraph.cli.demo.films import AUTHOR, Line
 from paraph.cli.demo.liar import Hands, Lie, honest
 from paraph.cli.operator import Operator
 from paraph.sdk import Partner, Person, ProblemError, ReceiptError, SqliteStore, Store, Transport
-from paraph.sdk.client_assertion import new_client_key
-from paraph.sdk.person import system_time
+from paraph.sdk.clock import system_time
+from paraph.sdk.partner.client_assertion import new_client_key
 
 __all__ = ["PASSWORD", "Cast", "Operator", "PartnerKeys", "attempt", "key_store", "partner", "people"]
 

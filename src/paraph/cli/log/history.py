@@ -15,7 +15,7 @@ from paraph.cli.admin import AsJson
 from paraph.cli.output import emit_json, fail, out
 from paraph.sdk import ForkDetectedError, Person, SqliteStore
 from paraph.sdk.errors import SdkError
-from paraph.sdk.history import History
+from paraph.sdk.person.history import History
 
 PASSPHRASE = "PARAPH_PASSPHRASE"  # noqa: S105 -- the variable's name
 

@@ -11,7 +11,7 @@ from paraph.cli.sandbox.partners import PURPOSE, VERBS
 from paraph.cli.sandbox.post import Post
 from paraph.cli.sandbox.words import AUTHOR, CORRESPONDENT, ROOMS, Line, lines
 from paraph.sdk import DraftRule, GrantTerms, Person, SqliteStore
-from paraph.sdk.person import system_time
+from paraph.sdk.clock import system_time
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""A person's device: messages, grants, drafts, and the complete list of what happened to her words."""
