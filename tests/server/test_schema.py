@@ -24,6 +24,7 @@ KINDS = {"INTEGER": "bigint", "BLOB": "bytea", "TEXT": "text"}
 WHOLE = {
     "consent.partners",  # the list of all partners
     "consent.people_with_versions",  # once, at the start
+    "directory.count_listed",  # an index, up to a limit
     "ledger.identity",  # one row
     "ledger.known_identity",  # the same row
     "ledger.progress",  # one row

@@ -74,6 +74,7 @@ ROOMS = tuple(
         "ledger",
         "devices",
         "messenger",
+        "messenger.directory",
         "media",
         "consent",
         "inbox",

@@ -169,7 +169,7 @@ async def house(
     path: Path, *, clock: Callable[[], int] | None = None, require_encryption: bool = True
 ) -> AsyncIterator[House]:
     """A messenger on the database at `path`."""
-    database = await open_test_database(path, ["paraph.server.messenger"])
+    database = await open_test_database(path, ["paraph.server.messenger", "paraph.server.messenger.directory"])
     devices, hooks, ticks = FakeDevices(), Hooks(), itertools.count(1_700_000_000_000)
     people: set[str] = set()
     messenger = Messenger(

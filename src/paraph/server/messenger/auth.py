@@ -1,7 +1,8 @@
-"""Who may do what in a room: the authorization rules of room version 11, for one server with one order.
+"""Who may send what in a room: the authorization rules of its version, for one server with one order.
 
 Without federation there is one state at any time, so the rules are questions to that state. `org.paraph.grant` is
-the platform's own, `org.paraph.closed` belongs to each member, and encryption is a one-way street.
+the platform's own, `org.paraph.closed` belongs to each member, and encryption is a one-way street. Memberships have
+rules of their own (`auth_members`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from paraph.server.messenger.model import (
     POWER,
     REACTION,
     REDACTION,
+    THIRD_PARTY_INVITE,
     VISIBILITY,
     Event,
 )
@@ -59,22 +61,29 @@ def check_state(room: Room, user_id: str, event_type: str, state_key: str, conte
         raise forbidden("a room is created once")
     if event_type == CLOSED:
         _check_closed(user_id, state_key, content)
-    check_level(room, user_id, event_type, is_state=True)
+    _check_state_level(room, user_id, event_type)
     if state_key.startswith("@") and state_key != user_id:
         raise forbidden("a state key that is a user id belongs to that user")
-    check_state_content(event_type, state_key, content)
+    check_state_content(room, event_type, state_key, content)
     if event_type == POWER and state_key == "":
         room.power.check_change(user_id, content)
 
 
-def check_state_content(event_type: str, state_key: str, content: dict[str, Any]) -> None:
+def _check_state_level(room: Room, user_id: str, event_type: str) -> None:
+    if event_type != THIRD_PARTY_INVITE:
+        check_level(room, user_id, event_type, is_state=True)
+    elif room.power.of(user_id) < room.power.level("invite"):
+        raise forbidden(f"to invite needs power level {room.power.level('invite')}")
+
+
+def check_state_content(room: Room, event_type: str, state_key: str, content: dict[str, Any]) -> None:
     """Whether content fits a state type whose meaning the server acts on; raises M_BAD_JSON or M_FORBIDDEN."""
     if event_type in MESSAGES_ONLY:
         raise forbidden(f"{event_type} is sent as a message, not set as state")
     if state_key != "":
         return
     if event_type == POWER:
-        check_levels(content)
+        check_levels(content, room.version, room.creators)
     elif event_type == ENCRYPTION:
         check_encryption(content)
     elif event_type in _RULES:
@@ -135,62 +144,3 @@ def check_redaction(room: Room, user_id: str, target: Event) -> None:
     needed = room.power.level("redact")
     if target.sender != user_id and room.power.of(user_id) < needed:
         raise forbidden(f"redacting others' events needs power level {needed}")
-
-
-def check_invite(room: Room, sender: str, target: str) -> None:
-    """Whether `sender` may invite `target`; raises M_FORBIDDEN."""
-    if sender not in room.joined:
-        raise not_joined(sender, room.room_id)
-    there = room.memberships.get(target)
-    if there in ("join", "ban"):
-        raise forbidden(f"{target} is already {'joined' if there == 'join' else 'banned'}")
-    _check_action(room, sender, "invite")
-
-
-def check_join(room: Room, user_id: str) -> None:
-    """Whether somebody not joined may join; raises M_FORBIDDEN."""
-    there = room.memberships.get(user_id)
-    if there == "ban":
-        raise forbidden("you are banned from this room")
-    if there != "invite" and room.join_rule != "public":
-        raise forbidden("you are not invited to this room")
-
-
-def check_leave(room: Room, user_id: str) -> None:
-    """Whether somebody has anything to leave; raises M_FORBIDDEN."""
-    if room.memberships.get(user_id) not in ("join", "invite"):
-        raise forbidden("you are neither joined nor invited to this room")
-
-
-def check_kick(room: Room, sender: str, target: str) -> None:
-    """Whether `sender` may put `target` out; raises M_FORBIDDEN."""
-    _check_above(room, sender, target, "kick")
-    if room.memberships.get(target) not in ("join", "invite"):
-        raise forbidden(f"{target} is neither joined nor invited")
-
-
-def check_ban(room: Room, sender: str, target: str) -> None:
-    """Whether `sender` may ban `target`; raises M_FORBIDDEN."""
-    _check_above(room, sender, target, "ban")
-
-
-def check_unban(room: Room, sender: str, target: str) -> None:
-    """Whether `sender` may lift the ban of `target`; raises M_FORBIDDEN."""
-    _check_action(room, sender, "ban")
-    _check_above(room, sender, target, "kick")
-    if room.memberships.get(target) != "ban":
-        raise forbidden(f"{target} is not banned")
-
-
-def _check_above(room: Room, sender: str, target: str, action: str) -> None:
-    _check_action(room, sender, action)
-    if room.power.of(target) >= room.power.of(sender):
-        raise forbidden(f"{target} has at least your own power level")
-
-
-def _check_action(room: Room, sender: str, action: str) -> None:
-    if sender not in room.joined:
-        raise not_joined(sender, room.room_id)
-    needed, own = room.power.level(action), room.power.of(sender)
-    if own < needed:
-        raise forbidden(f"to {action} needs power level {needed}; yours is {own}")

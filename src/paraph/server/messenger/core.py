@@ -72,6 +72,7 @@ class Core:
         self.views = Views()
         self.notifier = Notifier()
         self.following = Following(self)
+        self.on_state: list[Callable[[Transaction, Room, Event], None]] = []
         self._writing: tuple[Transaction, dict[str, RoomWrite]] | None = None
 
     def writes(self, tx: Transaction) -> dict[str, RoomWrite]:
@@ -82,12 +83,7 @@ class Core:
 
     def check_person(self, tx: Transaction, user_id: str) -> None:
         """Whether `user_id` can be a member: a local person. Raises M_INVALID_PARAM, M_FORBIDDEN or M_NOT_FOUND."""
-        try:
-            check_user_id(user_id)
-        except IdentifierError as error:
-            raise invalid(str(error)) from None
-        if is_partner(user_id):
-            raise forbidden(f"{user_id} is a partner's address; no membership can name it")
+        check_address(user_id)
         if not self.exists(tx, user_id):
             raise not_found(f"nobody here is called {user_id}")
 
@@ -97,6 +93,10 @@ class Core:
         if room is None or user_id not in room.joined:
             raise not_joined(user_id, room_id)
         return room
+
+    def room_now(self, tx: Transaction, room_id: str) -> Room | None:
+        """The room as what is durable has it, to look at only, within a read. Does not keep what it had to load."""
+        return self.rooms.held(room_id) or self.store.load_room(tx, room_id)
 
     async def reach(self, position: int) -> None:
         """Return once this process knows of everything up to `position`, if another one has got there already.
@@ -145,6 +145,16 @@ class Core:
         return view
 
 
+def check_address(user_id: str) -> None:
+    """Whether a membership can name `user_id`, known here or not; raises M_INVALID_PARAM or M_FORBIDDEN."""
+    try:
+        check_user_id(user_id)
+    except IdentifierError as error:
+        raise invalid(str(error)) from None
+    if is_partner(user_id):
+        raise forbidden(f"{user_id} is a partner's address; no membership can name it")
+
+
 class RoomWrite:
     """State events for one room inside one write: each is seen by the next, and published once durable."""
 
@@ -167,7 +177,7 @@ class RoomWrite:
 
     @classmethod
     def create(cls, core: Core, tx: Transaction, room_id: str) -> RoomWrite:
-        """For a room that does not exist yet."""
+        """For a room that does not exist yet; its create event comes first."""
         room = Room(room_id)
         work = core.writes(tx)[room_id] = cls(core, tx, room, room)
         return work
@@ -192,6 +202,8 @@ class RoomWrite:
         self.room.apply(event)
         # Before any hook: what a hook writes comes later in the order, and must be published later.
         self._tx.after_commit(lambda: self._core.publish(event, room, seen))
+        for told in self._core.on_state:
+            told(self._tx, room, event)
         if kind == MEMBER and content["membership"] != before:
             self._member_changed(event, state_key, content["membership"])
         elif kind == CLOSED:

@@ -31,3 +31,13 @@ def too_large(message: str) -> MatrixError:
 def not_joined(user_id: str, room_id: str) -> MatrixError:
     """Only joined members may do this."""
     return forbidden(f"{user_id} is not joined to {room_id}")
+
+
+def unsupported_version(version: str) -> MatrixError:
+    """No room here can have this version."""
+    return MatrixError(400, "M_UNSUPPORTED_ROOM_VERSION", f"rooms here cannot have version {version[:40]!r}")
+
+
+def no_third_party() -> MatrixError:
+    """Inviting by mail address or number needs an identity server; none is trusted."""
+    return MatrixError(403, "M_SERVER_NOT_TRUSTED", "this server trusts no identity server: invite people by user id")

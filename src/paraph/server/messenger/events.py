@@ -16,6 +16,7 @@ from paraph.protocol import canonical
 from paraph.protocol.errors import CanonicalJsonError
 from paraph.server.messenger.errors import bad_json, invalid, too_large
 from paraph.server.messenger.model import Event
+from paraph.server.messenger.versions import RoomVersion
 
 MAX_EVENT_BYTES = 65_536
 """Bytes of a complete client event (Client-Server API, "Size limits")."""
@@ -143,30 +144,10 @@ def without_previous(event: Event) -> bytes:
     return _encode(members)
 
 
-_KEPT: dict[str, tuple[str, ...]] = {
-    "m.room.member": ("membership", "join_authorised_via_users_server"),
-    "m.room.join_rules": ("join_rule", "allow"),
-    "m.room.power_levels": (
-        "ban",
-        "events",
-        "events_default",
-        "invite",
-        "kick",
-        "redact",
-        "state_default",
-        "users",
-        "users_default",
-    ),
-    "m.room.history_visibility": ("history_visibility",),
-    "m.room.redaction": ("redacts",),
-}
-
-
-def redacted(event: Event, redaction: Event) -> bytes:
-    """The client event with only what room version 11 keeps of its content, and the redaction beside it."""
-    kept = {name: value for name, value in event.content.items() if name in _KEPT.get(event.type, ())}
+def redacted(event: Event, redaction: Event, version: RoomVersion) -> bytes:
+    """The client event with only what the room's version keeps of its content, and the redaction beside it."""
     members: dict[str, Any] = {
-        "content": kept,
+        "content": _kept(event, version),
         "event_id": event.event_id,
         "origin_server_ts": event.ts,
         "sender": event.sender,
@@ -176,3 +157,12 @@ def redacted(event: Event, redaction: Event) -> bytes:
     members["type"] = event.type
     members["unsigned"] = {"redacted_because": msgspec.Raw(full(redaction)), "redacted_by": redaction.event_id}
     return _encode(members)
+
+
+def _kept(event: Event, version: RoomVersion) -> dict[str, Any]:
+    names, content = version.kept(event.type), event.content
+    kept = {name: value for name, value in content.items() if names is None or name in names}
+    invitation = kept.pop("third_party_invite", None)
+    if isinstance(invitation, dict) and "signed" in invitation:
+        kept["third_party_invite"] = {"signed": invitation["signed"]}
+    return kept

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from paraph.server.http import Access, Endpoint, Reply, Request
 from paraph.server.messenger.errors import forbidden, not_found
-from paraph.server.messenger.model import ROOM_VERSION
 from paraph.server.messenger.pushrules import default_ruleset
 from paraph.server.messenger.service import Messenger
+from paraph.server.messenger.versions import DEFAULT_VERSION, ROOM_VERSIONS
 
 CLIENT = "/_matrix/client/v3"
 VERSIONS = [f"v1.{minor}" for minor in range(1, 14)]
@@ -27,7 +27,10 @@ class _Client:
             {
                 "capabilities": {
                     "m.change_password": {"enabled": True},
-                    "m.room_versions": {"default": ROOM_VERSION, "available": {ROOM_VERSION: "stable"}},
+                    "m.room_versions": {
+                        "default": DEFAULT_VERSION,
+                        "available": dict.fromkeys(ROOM_VERSIONS, "stable"),
+                    },
                     "m.set_displayname": {"enabled": True},
                     "m.set_avatar_url": {"enabled": True},
                     "m.3pid_changes": {"enabled": False},

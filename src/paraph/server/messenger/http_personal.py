@@ -8,7 +8,7 @@ import msgspec
 
 from paraph.server.http import Access, Endpoint, Reply, Request
 from paraph.server.http.endpoint import EMPTY
-from paraph.server.messenger.errors import invalid, not_found
+from paraph.server.messenger.errors import invalid
 from paraph.server.messenger.http_client import own
 from paraph.server.messenger.model import Profile
 from paraph.server.messenger.service import Messenger
@@ -135,9 +135,6 @@ class _Personal:
         results = [{"user_id": name} | _shown(profile) for name, profile in found]
         return Reply.json({"results": results, "limited": more})
 
-    async def unknown_alias(self, _request: Request) -> Reply:
-        raise not_found("this server knows no room aliases")
-
 
 def _shown(profile: Profile) -> dict[str, str]:
     shown = {"display_name": profile.displayname, "avatar_url": profile.avatar_url}
@@ -166,5 +163,4 @@ def endpoints(messenger: Messenger) -> list[Endpoint]:
         Endpoint("POST", f"{ROOM}/receipt/{{kind}}/{{event_id}}", person, on.receipt, "Say how far one has read."),
         Endpoint("POST", f"{ROOM}/read_markers", person, on.read_markers, "Say how far one has read."),
         Endpoint("POST", f"{CLIENT}/user_directory/search", person, on.search, "Find people."),
-        Endpoint("GET", f"{CLIENT}/directory/room/{{alias}}", person, on.unknown_alias, "There are no room aliases."),
     ]

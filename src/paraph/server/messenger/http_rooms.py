@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
@@ -10,7 +11,7 @@ from paraph.server.http import Access, Endpoint, Reply, Request
 from paraph.server.http.endpoint import EMPTY
 from paraph.server.messenger import events
 from paraph.server.messenger.creation import CreateRoom
-from paraph.server.messenger.errors import not_found
+from paraph.server.messenger.errors import bad_json, no_third_party
 from paraph.server.messenger.reading import parse_token
 from paraph.server.messenger.service import Messenger
 
@@ -21,6 +22,13 @@ ROOM = f"{CLIENT}/rooms/{{room_id}}"
 class _Target(msgspec.Struct):
     user_id: str
     reason: str | None = None
+
+
+class _Invited(msgspec.Struct):
+    user_id: str | None = None
+    reason: str | None = None
+    medium: str | None = None
+    address: str | None = None
 
 
 class _Reason(msgspec.Struct):
@@ -37,11 +45,27 @@ class _Rooms:
         return Reply.json({"room_id": room_id})
 
     async def join(self, request: Request) -> Reply:
-        room_id = request.params["room_id"]
-        if room_id.startswith("#"):
-            raise not_found("this server knows no room aliases")
-        await self._memberships.join(request.person, room_id, request.json(_Reason).reason)
+        body, reason = request.json(dict[str, Any]), request.json(_Reason).reason
+        if body.pop("third_party_signed", None) is not None:
+            raise no_third_party()
+        room_id = await self._messenger.aliases.room_id(request.params["room_id"])
+        await self._memberships.join(request.person, room_id, reason, body)
         return Reply.json({"room_id": room_id})
+
+    async def knock(self, request: Request) -> Reply:
+        reason = request.json(_Reason).reason
+        room_id = await self._messenger.aliases.room_id(request.params["room_id"])
+        await self._memberships.knock(request.person, room_id, reason)
+        return Reply.json({"room_id": room_id})
+
+    async def invite(self, request: Request) -> Reply:
+        body = request.json(_Invited)
+        if body.user_id is None:
+            if body.medium is not None or body.address is not None:
+                raise no_third_party()
+            raise bad_json("user_id is missing")
+        await self._memberships.act(request.person, request.params["room_id"], "invite", body.user_id, body.reason)
+        return EMPTY
 
     async def leave(self, request: Request) -> Reply:
         await self._memberships.leave(request.person, request.params["room_id"], request.json(_Reason).reason)
@@ -87,10 +111,11 @@ def endpoints(messenger: Messenger) -> list[Endpoint]:
     on, person = _Rooms(messenger), Access.PERSON
     return [
         Endpoint("POST", f"{CLIENT}/createRoom", person, on.create, "Create a room."),
-        Endpoint("POST", f"{CLIENT}/join/{{room_id}}", person, on.join, "Join a room by its id."),
+        Endpoint("POST", f"{CLIENT}/join/{{room_id}}", person, on.join, "Join a room by its id or alias."),
+        Endpoint("POST", f"{CLIENT}/knock/{{room_id}}", person, on.knock, "Ask to be let into a room."),
         Endpoint("POST", f"{ROOM}/join", person, on.join, "Join a room."),
         Endpoint("POST", f"{ROOM}/leave", person, on.leave, "Leave a room, or turn an invitation down."),
-        Endpoint("POST", f"{ROOM}/invite", person, on.act("invite"), "Invite somebody."),
+        Endpoint("POST", f"{ROOM}/invite", person, on.invite, "Invite somebody."),
         Endpoint("POST", f"{ROOM}/kick", person, on.act("kick"), "Put somebody out."),
         Endpoint("POST", f"{ROOM}/ban", person, on.act("ban"), "Ban somebody."),
         Endpoint("POST", f"{ROOM}/unban", person, on.act("unban"), "Lift a ban."),

@@ -1,4 +1,4 @@
-"""Inviting, joining, leaving, kicking, banning; profiles, which live in membership events."""
+"""Inviting, joining, knocking, leaving, kicking, banning; profiles, which live in membership events."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from paraph.server.http import PersonPrincipal
-from paraph.server.messenger import auth
-from paraph.server.messenger.core import Core, RoomWrite
-from paraph.server.messenger.errors import bad_json, forbidden, not_found
+from paraph.server.http import MatrixError, PersonPrincipal
+from paraph.server.messenger import auth_members as auth
+from paraph.server.messenger.core import Core, RoomWrite, check_address
+from paraph.server.messenger.errors import bad_json, forbidden, not_found, not_joined
 from paraph.server.messenger.events import check_name
 from paraph.server.messenger.model import MEMBER, Profile
 from paraph.server.messenger.room import Room
@@ -18,11 +18,15 @@ from paraph.server.storage import Announcement, Transaction
 
 Check = Callable[[Room, str, str], None]
 MAX_REASON = 1_000
+_RESERVED = frozenset(
+    {"membership", "displayname", "avatar_url", "is_direct", "join_authorised_via_users_server", "reason"}
+)
+"""What a client does not say of its own join."""
 _FORGOTTEN = "messenger.forgotten"
 _forgotten = msgspec.json.Decoder(tuple[str, str, int])
 encode = msgspec.json.Encoder().encode
 
-# By the membership that follows: who may bring it about for somebody else, and whether the target is a person to check.
+# What one person does to another: who may, and the membership that follows.
 _ACTIONS: dict[str, tuple[Check, str]] = {
     "invite": (auth.check_invite, "invite"),
     "kick": (auth.check_kick, "leave"),
@@ -38,41 +42,60 @@ class Memberships:
         self._core = core
         core.database.listen(_FORGOTTEN, self._forgotten)
 
-    async def join(self, person: PersonPrincipal, room_id: str, reason: str | None = None) -> None:
-        """Join a room that is public or that the person is invited to; once joined, nothing happens."""
+    async def join(
+        self, person: PersonPrincipal, room_id: str, reason: str | None = None, further: dict[str, Any] | None = None
+    ) -> None:
+        """Join a room that is public, that the person is invited to, or that lets members of another of her rooms in;
+        once joined, nothing happens. `further` members become part of the membership's content.
+        """
+        extra = {name: value for name, value in (further or {}).items() if name not in _RESERVED}
 
         def write(tx: Transaction) -> None:
             work = RoomWrite.open(self._core, tx, room_id)
             if person.user_id not in work.room.joined:
-                auth.check_join(work.room, person.user_id)
-                self._join(tx, work, person, reason)
+                content = member_content("join", self._core.store.profile(tx, person.user_id), reason, extra)
+                self._join(tx, work, person, content)
 
         await self._core.database.write(write)
 
-    def _join(self, tx: Transaction, work: RoomWrite, person: PersonPrincipal, reason: str | None) -> None:
-        invited = work.room.state.get((MEMBER, person.user_id))
-        extra: dict[str, Any] = {}
-        if invited is not None and work.room.memberships.get(person.user_id) == "invite":
-            extra = {"is_direct": True} if invited.content.get("is_direct") is True else {}
-        content = member_content("join", self._core.store.profile(tx, person.user_id), reason)
-        work.put(person.user_id, person.device_id, MEMBER, person.user_id, content | extra)
+    def _join(self, tx: Transaction, work: RoomWrite, person: PersonPrincipal, content: dict[str, Any]) -> str:
+        """Join with this content, if she may; returns the event id."""
+        user_id, core = person.user_id, self._core
+        authoriser = auth.check_join(work.room, user_id, lambda room_id: core.store.is_joined(tx, user_id, room_id))
+        if authoriser is not None:
+            content["join_authorised_via_users_server"] = authoriser
+        known = work.room.state.get((MEMBER, user_id))
+        invited = known is not None and work.room.memberships.get(user_id) == "invite"
+        if known is not None and invited and known.content.get("is_direct") is True:
+            content["is_direct"] = True
+        return work.put(user_id, person.device_id, MEMBER, user_id, content).event_id
+
+    async def knock(self, person: PersonPrincipal, room_id: str, reason: str | None = None) -> None:
+        """Ask to be let into a room whose join rule allows it."""
+
+        def write(tx: Transaction) -> None:
+            work = RoomWrite.open(self._core, tx, room_id)
+            auth.check_knock(work.room, person.user_id)
+            content = member_content("knock", self._core.store.profile(tx, person.user_id), reason)
+            self._put(work, person, person.user_id, content)
+
+        await self._core.database.write(write)
 
     async def leave(self, person: PersonPrincipal, room_id: str, reason: str | None = None) -> None:
-        """Leave a room, or turn an invitation down; once left, nothing happens."""
+        """Leave a room, turn an invitation down or take a knock back; once left, nothing happens."""
 
         def write(tx: Transaction) -> None:
             work = RoomWrite.open(self._core, tx, room_id)
             if work.room.memberships.get(person.user_id) != "leave":
                 auth.check_leave(work.room, person.user_id)
-                content = member_content("leave", Profile(), reason)
-                work.put(person.user_id, person.device_id, MEMBER, person.user_id, content)
+                self._put(work, person, person.user_id, member_content("leave", Profile(), reason))
 
         await self._core.database.write(write)
 
     def leave_all(self, tx: Transaction, user_id: str) -> None:
         """Within a write: leave every room and turn every invitation down, as the end of an account does."""
         for room_id, known in self._core.store.memberships_of(tx, user_id).items():
-            if known.membership in ("join", "invite"):
+            if known.membership in auth.PRESENT:
                 work = RoomWrite.open(self._core, tx, room_id)
                 work.put(user_id, "", MEMBER, user_id, member_content("leave", Profile(), None))
 
@@ -94,48 +117,64 @@ class Memberships:
         action: str,
         target: str,
         reason: str | None = None,
-        *,
-        is_direct: bool = False,
+        extra: dict[str, Any] | None = None,
     ) -> str:
-        """As `act`, within a write; returns the event id."""
+        """As `act`, within a write; returns the event id. `extra` are further members of the content."""
         check, membership = _ACTIONS[action]
         if person.user_id not in work.room.joined:
-            raise forbidden(f"{person.user_id} is not joined to {work.room.room_id}")
-        self._core.check_person(tx, target)
+            raise not_joined(person.user_id, work.room.room_id)
+        if membership == "invite":
+            self._core.check_person(tx, target)
+        else:  # whoever was never here can be banned all the same
+            check_address(target)
         check(work.room, person.user_id, target)
         profile = self._core.store.profile(tx, target) if membership == "invite" else Profile()
-        content = member_content(membership, profile, reason)
-        if is_direct:
-            content["is_direct"] = True
-        return work.put(person.user_id, person.device_id, MEMBER, target, content).event_id
+        return self._put(work, person, target, member_content(membership, profile, reason, extra))
 
     def write_state(
         self, tx: Transaction, work: RoomWrite, person: PersonPrincipal, target: str, content: dict[str, Any]
     ) -> str:
         """A membership set through `PUT /state/m.room.member/{target}`; returns the event id."""
-        self._core.check_person(tx, target)
-        membership, reason = content.get("membership"), content.get("reason")
-        there = work.room.memberships.get(target)
-        if target == person.user_id and membership == "join":
-            return self._write_own(tx, work, person, content)
-        if target == person.user_id and membership == "leave":
-            auth.check_leave(work.room, target)
-            return work.put(
-                target, person.device_id, MEMBER, target, member_content("leave", Profile(), reason)
-            ).event_id
+        check_address(target)
+        membership, there = content.get("membership"), work.room.memberships.get(target)
+        extra = {name: value for name, value in content.items() if name not in _RESERVED}
+        if target == person.user_id:
+            return self._write_own(tx, work, person, content, extra)
         action = {"invite": "invite", "ban": "ban", "leave": "unban" if there == "ban" else "kick"}.get(str(membership))
+        if membership in ("join", "knock"):
+            raise forbidden("nobody joins or knocks for somebody else")
         if action is None:
-            raise bad_json("membership must be invite, join, leave or ban")
-        direct = content.get("is_direct") is True
-        return self.write_action(tx, work, person, action, target, reason, is_direct=direct)
+            raise bad_json("membership must be invite, join, knock, leave or ban")
+        if action == "invite" and content.get("is_direct") is True:
+            extra["is_direct"] = True
+        return self.write_action(tx, work, person, action, target, content.get("reason"), extra)
 
-    def _write_own(self, tx: Transaction, work: RoomWrite, person: PersonPrincipal, content: dict[str, Any]) -> str:
-        """Joining, or showing another name in one room."""
-        if person.user_id not in work.room.joined:
-            auth.check_join(work.room, person.user_id)
-        profile = Profile(_text(content, "displayname"), _text(content, "avatar_url"))
-        shown = member_content("join", profile, content.get("reason"))
-        return work.put(person.user_id, person.device_id, MEMBER, person.user_id, shown).event_id
+    def _write_own(
+        self, tx: Transaction, work: RoomWrite, person: PersonPrincipal, content: dict[str, Any], extra: dict[str, Any]
+    ) -> str:
+        """Joining, showing another name in one room, knocking, leaving."""
+        user_id, membership, reason = person.user_id, content.get("membership"), content.get("reason")
+        if membership == "leave":
+            auth.check_leave(work.room, user_id)
+            return self._put(work, person, user_id, member_content("leave", Profile(), reason, extra))
+        if membership in ("invite", "ban"):
+            return self.write_action(tx, work, person, str(membership), user_id, reason, extra)
+        if membership not in ("join", "knock"):
+            raise bad_json("membership must be invite, join, knock, leave or ban")
+        shown = Profile(_text(content, "displayname"), _text(content, "avatar_url"))
+        written = member_content(membership, shown, reason, extra)
+        if membership == "knock":
+            auth.check_knock(work.room, user_id)
+        elif user_id not in work.room.joined:
+            return self._join(tx, work, person, written)
+        return self._put(work, person, user_id, written)
+
+    def _put(self, work: RoomWrite, person: PersonPrincipal, target: str, content: dict[str, Any]) -> str:
+        """Write a membership that is allowed; what the same person said already stays as it is."""
+        current = work.room.state.get((MEMBER, target))
+        if current is not None and current.sender == person.user_id and current.content == content:
+            return current.event_id
+        return work.put(person.user_id, person.device_id, MEMBER, target, content).event_id
 
     async def forget(self, person: PersonPrincipal, room_id: str) -> None:
         """Take a room that one has left off one's list."""
@@ -144,8 +183,8 @@ class Memberships:
             known = self._core.store.membership(tx, person.user_id, room_id)
             if known is None:
                 raise not_found(f"you were never in {room_id}")
-            if known.membership in ("join", "invite"):
-                raise forbidden("leave the room before you forget it")
+            if known.membership in auth.PRESENT:
+                raise MatrixError(400, "M_UNKNOWN", "leave the room before you forget it")
             self._core.store.forget(tx, person.user_id, room_id)
             tx.announce(_FORGOTTEN, encode([person.user_id, room_id, known.position]).decode())
 
@@ -187,9 +226,11 @@ class Memberships:
         return await self._core.database.read(read)
 
 
-def member_content(membership: str, profile: Profile, reason: Any) -> dict[str, Any]:
+def member_content(
+    membership: str, profile: Profile, reason: Any, extra: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Content of a membership event; a reason that is no text, or too long, is refused with M_BAD_JSON."""
-    content: dict[str, Any] = {"membership": membership}
+    content: dict[str, Any] = {**(extra or {}), "membership": membership}
     if profile.displayname is not None:
         content["displayname"] = profile.displayname
     if profile.avatar_url is not None:

@@ -18,8 +18,12 @@ REACTION = "m.reaction"
 GRANT = "org.paraph.grant"
 CLOSED = "org.paraph.closed"
 
+ALIASES = "m.room.aliases"
+CANONICAL_ALIAS = "m.room.canonical_alias"
+THIRD_PARTY_INVITE = "m.room.third_party_invite"
+TOMBSTONE = "m.room.tombstone"
+
 MEGOLM = "m.megolm.v1.aes-sha2"
-ROOM_VERSION = "11"
 
 
 class Event(msgspec.Struct, gc=False):
@@ -68,7 +72,7 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
 
 class Membership(msgspec.Struct, frozen=True):
-    """What a person is to a room (`join`, `invite`, `leave`, `ban`) and the position where that began."""
+    """What a person is to a room (`join`, `invite`, `knock`, `leave`, `ban`) and the position where that began."""
 
     membership: str
     position: int

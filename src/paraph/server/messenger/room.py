@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 from paraph.server.messenger.model import (
     CREATE,
@@ -20,6 +21,7 @@ from paraph.server.messenger.model import (
     Receipt,
 )
 from paraph.server.messenger.power import Power
+from paraph.server.messenger.versions import RoomVersion, version_of
 
 TAIL_EVENTS = 64
 """Newest events kept per room: what a device that is no further behind gets without SQL."""
@@ -34,11 +36,13 @@ class Room:
     """Current state and recent past of one room.
 
     `tail` holds every event with a position above `tail_from`; `receipts` every receipt above `receipts_from`.
-    `visibilities` is the whole history of `m.room.history_visibility` as (position, value).
+    `visibilities` is the whole history of `m.room.history_visibility` as (position, value). `allowed_rooms` are those
+    whose members the join rule lets in.
     """
 
     __slots__ = (
-        "creator",
+        "allowed_rooms",
+        "creators",
         "encrypted",
         "join_rule",
         "joined",
@@ -53,6 +57,7 @@ class Room:
         "tail",
         "tail_bytes",
         "tail_from",
+        "version",
         "visibilities",
     )
 
@@ -61,12 +66,14 @@ class Room:
         self.state: dict[StateKey, Event] = {}
         self.state_position = 0
         self.last_position = 0
-        self.creator = ""
+        self.version = version_of(None)
+        self.creators: tuple[str, ...] = ()
         self.encrypted = False
         self.join_rule = "invite"
+        self.allowed_rooms: tuple[str, ...] = ()
         self.memberships: dict[str, str] = {}
         self.joined: dict[str, None] = {}
-        self.power = Power(None, "")
+        self.power = Power(None)
         self.visibilities: list[tuple[int, str]] = []
         self.tail: deque[Event] = deque()
         self.tail_bytes = 0
@@ -156,14 +163,37 @@ class Room:
 
     def _set_rule(self, event: Event) -> None:
         if event.type == CREATE:
-            self.creator = event.sender
-            self.power = Power(None, event.sender)
+            content = event.content
+            self.version = version_of(content.get("room_version"))
+            self.creators = _creators(event.sender, content, self.version)
+            self.power = Power(None, self.creators, self.version)
         elif event.type == POWER:
-            self.power = Power(event.content, self.creator)
+            self.power = Power(event.content, self.creators, self.version)
         elif event.type == ENCRYPTION:
             self.encrypted = True
         elif event.type == JOIN_RULES:
-            self.join_rule = str(event.content.get("join_rule", "invite"))
+            content = event.content
+            self.join_rule = str(content.get("join_rule", "invite"))
+            self.allowed_rooms = _allowed_rooms(content)
+
+    @property
+    def knockable(self) -> bool:
+        """Whether strangers may ask to be let in."""
+        if self.join_rule == "knock":
+            return self.version.knocks
+        return self.join_rule == "knock_restricted" and self.version.knocks_restricted
+
+    @property
+    def restricted(self) -> bool:
+        """Whether members of other rooms may join."""
+        if self.join_rule == "restricted":
+            return self.version.restricts
+        return self.join_rule == "knock_restricted" and self.version.knocks_restricted
+
+    @property
+    def visibility(self) -> str:
+        """Who may read what is said now (`m.room.history_visibility`)."""
+        return self.visibilities[-1][1] if self.visibilities else "shared"
 
     def receive(self, receipt: Receipt) -> None:
         """Take in a newer receipt; one already seen changes nothing."""
@@ -196,6 +226,22 @@ class Room:
                 break
             found.append(receipt)
         return found
+
+
+def _creators(sender: str, content: dict[str, Any], version: RoomVersion) -> tuple[str, ...]:
+    further = content.get("additional_creators", []) if version.creators_above_all else []
+    return tuple(dict.fromkeys([sender, *(name for name in further if isinstance(name, str))]))
+
+
+def _allowed_rooms(content: dict[str, Any]) -> tuple[str, ...]:
+    """Rooms whose members a restricted room lets in; conditions of other kinds count for nothing."""
+    allow = content.get("allow")
+    conditions = [entry for entry in allow if isinstance(entry, dict)] if isinstance(allow, list) else []
+    return tuple(
+        entry["room_id"]
+        for entry in conditions
+        if entry.get("type") == "m.room_membership" and isinstance(entry.get("room_id"), str)
+    )
 
 
 def _visibility(event: Event) -> str:

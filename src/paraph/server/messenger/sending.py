@@ -14,9 +14,10 @@ from paraph.protocol.draft import VIA
 from paraph.server.http import ApiError, PersonPrincipal
 from paraph.server.messenger import auth, events
 from paraph.server.messenger.core import Core, RoomWrite
+from paraph.server.messenger.directory.aliases import Aliases
 from paraph.server.messenger.errors import bad_json, forbidden, not_found
 from paraph.server.messenger.membership import Memberships
-from paraph.server.messenger.model import CREATE, ENCRYPTED, MEMBER, REACTION, REDACTION, Event
+from paraph.server.messenger.model import CANONICAL_ALIAS, CREATE, ENCRYPTED, MEMBER, REACTION, REDACTION, Event
 from paraph.server.messenger.room import Room
 from paraph.server.storage import Transaction
 
@@ -24,9 +25,10 @@ from paraph.server.storage import Transaction
 class Sending:
     """Puts events into rooms."""
 
-    def __init__(self, core: Core, memberships: Memberships) -> None:
+    def __init__(self, core: Core, memberships: Memberships, aliases: Aliases) -> None:
         self._core = core
         self._memberships = memberships
+        self._aliases = aliases
 
     async def send(
         self, person: PersonPrincipal, room_id: str, event_type: str, txn_id: str, content: dict[str, Any]
@@ -126,7 +128,7 @@ class Sending:
                 raise not_found(f"there is no event {target_id} in this room")
             auth.check_redaction(room, person.user_id, target)
             event_id = self._append(tx, room, event, key)
-            self._redact(tx, target, event)
+            self._redact(tx, room, target, event)
             return event_id
 
         return await core.database.write(write)
@@ -155,22 +157,33 @@ class Sending:
             extra=b',"redacts":' + msgspec.json.encode(target_id),
         )
         event_id = self._append(tx, room, event, None)
-        self._redact(tx, target, event)
+        self._redact(tx, room, target, event)
         return event_id
 
-    def _redact(self, tx: Transaction, target: Event, redaction: Event) -> None:
+    def _redact(self, tx: Transaction, room: Room, target: Event, redaction: Event) -> None:
         if target.redacted_by is not None:
             return
-        target.json = events.redacted(target, redaction)
+        target.json = events.redacted(target, redaction, room.version)
         target.redacted_by = redaction.event_id
         core = self._core
         core.store.redact(tx, target.event_id, redaction.event_id, target.json)
         tx.after_commit(lambda: core.rooms.replace(target))
-        successor = core.store.successor(tx, target) if target.state_key is not None else None
+        if target.state_key is not None:
+            self._redact_state(tx, room, target)
+
+    def _redact_state(self, tx: Transaction, room: Room, target: Event) -> None:
+        """A piece of state was redacted: its successor shows it no more, nor does what is made of the room's state."""
+        core = self._core
+        successor = core.store.successor(tx, target)
         if successor is not None:
             successor.json = events.without_previous(successor)
             core.store.rewrite(tx, successor)
             tx.after_commit(lambda: core.rooms.replace(successor))
+            return
+        after = room.copy()
+        after.replace(target)
+        for told in core.on_state:
+            told(tx, after, target)
 
     async def set_state(
         self, person: PersonPrincipal, room_id: str, event_type: str, state_key: str, content: dict[str, Any]
@@ -187,6 +200,8 @@ class Sending:
             if event_type == MEMBER:
                 return self._memberships.write_state(tx, work, person, state_key, content)
             auth.check_state(work.room, person.user_id, event_type, state_key, content)
+            if (event_type, state_key) == (CANONICAL_ALIAS, ""):
+                self._aliases.check_canonical(tx, work.room, content)
             current = work.room.state.get((event_type, state_key))
             if current is not None and current.sender == person.user_id and current.content == content:
                 return current.event_id

@@ -7,6 +7,8 @@ from typing import Any
 
 from paraph.server.messenger.core import Core, Hooks
 from paraph.server.messenger.creation import Creation
+from paraph.server.messenger.directory.aliases import Aliases
+from paraph.server.messenger.directory.listing import Listing
 from paraph.server.messenger.filters.service import Filters
 from paraph.server.messenger.membership import Memberships
 from paraph.server.messenger.model import Event, StoredEvent
@@ -47,8 +49,10 @@ class Messenger:
         )
         self.typing = Typing(self.core)
         self.memberships = Memberships(self.core)
-        self.creation = Creation(self.core, self.memberships)
-        self.sending = Sending(self.core, self.memberships)
+        self.aliases = Aliases(self.core)
+        self.listing = Listing(self.core)
+        self.creation = Creation(self.core, self.memberships, self.aliases, self.listing)
+        self.sending = Sending(self.core, self.memberships, self.aliases)
         self.reading = Reading(self.core)
         self.personal = Personal(self.core, self.typing)
         self.filters = Filters(self.core)

@@ -159,6 +159,11 @@ class Store:
         """Ids of the rooms that a person is joined to."""
         return [row[0] for row in tx.rows(self._sql.joined_rooms, {"user_id": user_id})]
 
+    def is_joined(self, tx: Transaction, user_id: str, room_id: str) -> bool:
+        """Whether somebody is joined to a room."""
+        found = self.membership(tx, user_id, room_id)
+        return found is not None and found.membership == "join"
+
     def members(self, tx: Transaction, room_id: str, membership: str = "join") -> list[str]:
         """Who has this membership in a room."""
         return [row[0] for row in tx.rows(self._sql.members, {"room_id": room_id, "membership": membership})]

@@ -39,12 +39,19 @@ class InvitedRoom(msgspec.Struct):
     invite_state: Events
 
 
+class KnockedRoom(msgspec.Struct):
+    """A room that the person asks to be let into."""
+
+    knock_state: Events
+
+
 class RoomSections(msgspec.Struct):
     """Rooms by what the person is to them."""
 
     join: dict[str, JoinedRoom]
     invite: dict[str, InvitedRoom]
     leave: dict[str, JoinedRoom]
+    knock: dict[str, KnockedRoom] = {}
 
 
 class DeviceLists(msgspec.Struct):

@@ -24,6 +24,7 @@ from paraph.server.messenger.sync.sections import (
     Events,
     InvitedRoom,
     JoinedRoom,
+    KnockedRoom,
     Raw,
     RoomSections,
     SyncAnswer,
@@ -136,7 +137,7 @@ class Sync:
         await self._add_account_data(view, window, rooms, answer)
         self._add_typing(view, window, rooms)
         counts_changed = await self._add_devices(view, window, answer)
-        if rooms.join or rooms.invite or rooms.leave:
+        if rooms.join or rooms.invite or rooms.leave or rooms.knock:
             answer.rooms = rooms
         return answer, counts_changed or any(
             part is not msgspec.UNSET
@@ -174,6 +175,8 @@ class Sync:
             for room_id, section in found.items():
                 if isinstance(section, InvitedRoom):
                     rooms.invite[room_id] = section
+                elif isinstance(section, KnockedRoom):
+                    rooms.knock[room_id] = section
                 else:
                     (rooms.join if part[room_id].membership == "join" else rooms.leave)[room_id] = section
 

@@ -14,7 +14,7 @@ from paraph.server.messenger.model import ENCRYPTION, MEMBER, Event, Membership
 from paraph.server.messenger.rooms_at_once import Entry, RoomsAtOnce, Stretch
 from paraph.server.messenger.store import END
 from paraph.server.messenger.sync.rooms import Window, receipts, summary, timeline
-from paraph.server.messenger.sync.sections import Events, InvitedRoom, JoinedRoom, Raw
+from paraph.server.messenger.sync.sections import Events, InvitedRoom, JoinedRoom, KnockedRoom, Raw
 from paraph.server.messenger.visibility import Sight
 from paraph.server.storage import Transaction
 
@@ -27,6 +27,9 @@ _INVITE_STATE = (
     "m.room.canonical_alias",
     ENCRYPTION,
 )
+
+
+Section = JoinedRoom | InvitedRoom | KnockedRoom
 
 
 @dataclass(slots=True)
@@ -76,11 +79,11 @@ class FromTables:
         self._tables = tables
         self._window = window
 
-    def sections(self, tx: Transaction, rooms: Mapping[str, Membership]) -> dict[str, JoinedRoom | InvitedRoom]:
+    def sections(self, tx: Transaction, rooms: Mapping[str, Membership]) -> dict[str, Section]:
         """Whatever this answer says of these rooms; those with nothing to say are missing."""
         since = self._window.since
         news = [room_id for room_id, there in rooms.items() if since is None or there.position > since]
-        invited = [room_id for room_id in news if rooms[room_id].membership == "invite"]
+        invited = [room_id for room_id in news if rooms[room_id].membership in ("invite", "knock")]
         joined = [room_id for room_id, there in rooms.items() if there.membership == "join"]
         left = [] if since is None else [room_id for room_id in news if rooms[room_id].membership not in _PRESENT]
         sights = self._sights(tx, [room_id for room_id in news if rooms[room_id].membership == "join"] + left)
@@ -111,7 +114,7 @@ class FromTables:
             return _Part(Stretch(room_id, since, upto), sight, full=False)
         return _Part(Stretch(room_id, sight.last_departure(since), upto), sight, full=True)
 
-    def _built(self, tx: Transaction, parts: list[_Part], joined: list[str]) -> dict[str, JoinedRoom | InvitedRoom]:
+    def _built(self, tx: Transaction, parts: list[_Part], joined: list[str]) -> dict[str, Section]:
         window, tables = self._window, self._tables
         read = tables.receipts(tx, joined, window.since or 0, window.upto)
         newest = tables.backwards(tx, [part.stretch for part in parts], window.limit + 1)
@@ -162,24 +165,27 @@ class FromTables:
             for room_id in rooms
         }
 
-    def _invited(self, tx: Transaction, rooms: list[str]) -> dict[str, InvitedRoom]:
-        """Stripped state for somebody invited, with who invites."""
+    def _invited(self, tx: Transaction, rooms: list[str]) -> dict[str, Section]:
+        """Stripped state for somebody invited, with who invites; or for somebody who knocks."""
         user_id, upto = self._window.person.user_id, self._window.upto
         keys = [*((kind, "") for kind in _INVITE_STATE), (MEMBER, user_id)]
         found = self._tables.state_entries(tx, [Entry(room_id, *key, upto) for room_id in rooms for key in keys])
-        invitations = [event for room_id in rooms for event in found.get(room_id, []) if event.state_key == user_id]
+        own = [event for room_id in rooms for event in found.get(room_id, []) if event.state_key == user_id]
+        knocking = {event.room_id for event in own if event.sender == user_id}
         inviters = self._tables.state_entries(
-            tx, [Entry(event.room_id, MEMBER, event.sender, upto) for event in invitations]
+            tx, [Entry(event.room_id, MEMBER, event.sender, upto) for event in own if event.sender != user_id]
         )
-        return {
-            room_id: InvitedRoom(
-                Events([Raw(events.stripped(event)) for event in (*inviters.get(room_id, []), *found.get(room_id, []))])
-            )
+        shown = {
+            room_id: Events([Raw(events.stripped(event)) for event in (*inviters.get(room_id, []), *found[room_id])])
             for room_id in rooms
+        }
+        return {
+            room_id: KnockedRoom(state) if room_id in knocking else InvitedRoom(state)
+            for room_id, state in shown.items()
         }
 
 
-_PRESENT = ("join", "invite")
+_PRESENT = ("join", "invite", "knock")
 
 
 def _before(part: _Part) -> Stretch:
