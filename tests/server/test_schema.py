@@ -33,6 +33,7 @@ WHOLE = {
     "ledger.set_progress",
     "ledger.unsequenced",  # an index that holds nothing else
     "ledger.count_unsequenced",
+    "relations.descendants",  # the ones found so far, level by level
     "webhooks.active_webhooks",  # at most five of each partner
 }
 """The statements that may read a table or an index from end to end."""

@@ -167,6 +167,7 @@ async def world(tmp_path: Path, dialect: str) -> AsyncIterator[World]:
             "event_type": "m.room.encrypted",
             "state_key": "x",
             "txn_id": "walk",
+            "rel_type": "m.thread",
             "tag": "u.walk",
             "kind": "m.read",
             "alias": "%23walk:localhost",

@@ -75,6 +75,7 @@ ROOMS = tuple(
         "devices",
         "messenger",
         "messenger.directory",
+        "messenger.relations",
         "media",
         "consent",
         "inbox",

@@ -22,6 +22,7 @@ from paraph.server.storage import Transaction
 from tests.support.databases import open_test_database
 
 SERVER = "paraph.test"
+ROOMS = [f"paraph.server.{room}" for room in ("messenger", "messenger.directory", "messenger.relations")]
 CLIENT = "/_matrix/client/v3"
 CIPHERTEXT = {"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgAEpAB", "session_id": "s1"}
 _txns = itertools.count()
@@ -169,7 +170,7 @@ async def house(
     path: Path, *, clock: Callable[[], int] | None = None, require_encryption: bool = True
 ) -> AsyncIterator[House]:
     """A messenger on the database at `path`."""
-    database = await open_test_database(path, ["paraph.server.messenger", "paraph.server.messenger.directory"])
+    database = await open_test_database(path, ROOMS)
     devices, hooks, ticks = FakeDevices(), Hooks(), itertools.count(1_700_000_000_000)
     people: set[str] = set()
     messenger = Messenger(

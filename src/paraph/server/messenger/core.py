@@ -16,6 +16,8 @@ from paraph.server.messenger.errors import forbidden, invalid, not_found, not_jo
 from paraph.server.messenger.following import Following
 from paraph.server.messenger.model import CLOSED, MEMBER, Event, Membership
 from paraph.server.messenger.notifier import Notifier
+from paraph.server.messenger.relations.model import RELATES_TO, relation_of
+from paraph.server.messenger.relations.recording import Recorder
 from paraph.server.messenger.room import Room
 from paraph.server.messenger.rooms import Rooms
 from paraph.server.messenger.store import Store
@@ -68,6 +70,7 @@ class Core:
         self.server_name = server_name
         self.require_encryption = require_encryption
         self.store = Store(database.dialect)
+        self.relations = Recorder(self.store, database.dialect)
         self.rooms = Rooms(self.store)
         self.views = Views()
         self.notifier = Notifier()
@@ -197,6 +200,8 @@ class RoomWrite:
         )
         event.position = self._tx.next_position()
         self._core.store.add_event(self._tx, event, None)
+        if RELATES_TO in content:
+            self._relate(event, content)
         self._core.rooms.mark(event)
         before, room, seen = self.room.memberships.get(state_key), self.room, self._seen
         self.room.apply(event)
@@ -210,6 +215,12 @@ class RoomWrite:
             for hook in self._core.hooks.on_closed:
                 hook(self._tx, event.room_id, state_key, content["closed"])
         return event
+
+    def _relate(self, event: Event, content: dict[str, Any]) -> None:
+        relation = relation_of(content)
+        target = None if relation is None else self._core.relations.check(self._tx, event, relation)
+        if relation is not None and target is not None:
+            self._core.relations.record(self._tx, event, relation, target, content)
 
     def _member_changed(self, event: Event, user_id: str, membership: str) -> None:
         core, now = self._core, Membership(membership, event.position)

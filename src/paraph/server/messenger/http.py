@@ -4,6 +4,7 @@ from paraph.server.http import Endpoint
 from paraph.server.messenger import http_client, http_events, http_personal, http_rooms
 from paraph.server.messenger.directory import http as http_directory
 from paraph.server.messenger.presence import http as http_presence
+from paraph.server.messenger.relations import http as relations_http
 from paraph.server.messenger.service import Messenger
 from paraph.server.messenger.sync import http as http_sync
 
@@ -17,6 +18,7 @@ def endpoints(messenger: Messenger, base_url: str) -> list[Endpoint]:
         *http_sync.endpoints(messenger),
         *http_events.endpoints(messenger),
         *http_rooms.endpoints(messenger),
+        *relations_http.endpoints(messenger.relations),
         *http_personal.endpoints(messenger),
         *http_presence.endpoints(messenger),
         *http_directory.endpoints(messenger.aliases, messenger.listing, messenger.core.server_name),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from paraph.server.http import Access, Endpoint, Reply, Request
 from paraph.server.messenger import events
 from paraph.server.messenger.model import Event
 from paraph.server.messenger.reading import MAX_PAGE, check_dir, parse_token
+from paraph.server.messenger.relations.bundles import with_relations
 from paraph.server.messenger.service import Messenger
 
 ROOM = "/_matrix/client/v3/rooms/{room_id}"
@@ -62,7 +64,8 @@ class _Events:
 
     async def event(self, request: Request) -> Reply:
         event = await self._reading.event(request.person, request.params["room_id"], request.params["event_id"])
-        return Reply(200, _full(event, request))
+        bundles = await self._bundles(request, [event])
+        return Reply(200, _full(event, request, bundles))
 
     async def messages(self, request: Request) -> Reply:
         query = request.query()
@@ -76,7 +79,8 @@ class _Events:
             request.query_int("limit", 10, 1, MAX_PAGE),
         )
         first = start or f"s{min(page.start, self._messenger.core.database.position)}"
-        answer = {"chunk": _all(page.events, request), "start": first, "state": []}
+        bundles = await self._bundles(request, page.events)
+        answer = {"chunk": _all(page.events, request, bundles), "start": first, "state": []}
         return Reply.json(answer if page.end is None else answer | {"end": f"s{page.end}"})
 
     async def context(self, request: Request) -> Reply:
@@ -86,24 +90,29 @@ class _Events:
         )
         oldest = before.events[-1].position - 1 if before.events else event.position - 1
         newest = after.events[-1].position if after.events else event.position
+        bundles = await self._bundles(request, [event, *before.events, *after.events])
         return Reply.json(
             {
-                "event": msgspec.Raw(_full(event, request)),
-                "events_before": _all(before.events, request),
-                "events_after": _all(after.events, request),
-                "state": _all(state, request),
+                "event": msgspec.Raw(_full(event, request, bundles)),
+                "events_before": _all(before.events, request, bundles),
+                "events_after": _all(after.events, request, bundles),
+                "state": _all(state, request, {}),
                 "start": f"s{oldest}",
                 "end": f"s{newest}",
             }
         )
 
+    async def _bundles(self, request: Request, found: Sequence[Event]) -> dict[str, msgspec.Raw]:
+        return await self._messenger.relations.of(request.person, request.params["room_id"], found)
 
-def _full(event: Event, request: Request) -> bytes:
-    return events.full_for_device(event, request.person.user_id, request.person.device_id)
+
+def _full(event: Event, request: Request, bundles: Mapping[str, msgspec.Raw]) -> bytes:
+    served = events.full_for_device(event, request.person.user_id, request.person.device_id)
+    return with_relations(served, bundles.get(event.event_id))
 
 
-def _all(found: list[Event], request: Request) -> list[msgspec.Raw]:
-    return [msgspec.Raw(_full(event, request)) for event in found]
+def _all(found: list[Event], request: Request, bundles: Mapping[str, msgspec.Raw]) -> list[msgspec.Raw]:
+    return [msgspec.Raw(_full(event, request, bundles)) for event in found]
 
 
 def endpoints(messenger: Messenger) -> list[Endpoint]:

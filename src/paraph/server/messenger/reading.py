@@ -45,7 +45,7 @@ class Reading:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def _sight(self, tx: Transaction, room_id: str, user_id: str) -> tuple[Sight, int]:
+    def sight(self, tx: Transaction, room_id: str, user_id: str) -> tuple[Sight, int]:
         """The person's sight and the position up to which it reaches; raises M_FORBIDDEN for strangers."""
         upto = self._core.database.position
         sight = Sight.load(self._core.store, tx, room_id, user_id, upto)
@@ -57,7 +57,7 @@ class Reading:
         """One event; raises M_NOT_FOUND if there is none that the person may see."""
 
         def read(tx: Transaction) -> Event:
-            sight, upto = self._sight(tx, room_id, person.user_id)
+            sight, upto = self.sight(tx, room_id, person.user_id)
             found = self._core.store.event(tx, room_id, event_id)
             if found is None or found.position > upto or not sight.sees(found):
                 raise not_found(f"there is no event {event_id} that you may see")
@@ -71,7 +71,7 @@ class Reading:
         """History from `start` (default: the newest, or the oldest) towards `to`, at most `limit` events."""
 
         def read(tx: Transaction) -> Page:
-            sight, upto = self._sight(tx, room_id, person.user_id)
+            sight, upto = self.sight(tx, room_id, person.user_id)
             if backwards:
                 return self._backwards(tx, room_id, sight, min(upto, END if start is None else start), to or 0, limit)
             return self._forwards(tx, room_id, sight, start or 0, min(upto, END if to is None else to), limit)
@@ -94,7 +94,7 @@ class Reading:
 
         def read(tx: Transaction) -> tuple[Event, Page, Page, list[Event]]:
             store = self._core.store
-            sight, upto = self._sight(tx, room_id, person.user_id)
+            sight, upto = self.sight(tx, room_id, person.user_id)
             found = store.event(tx, room_id, event_id)
             if found is None or found.position > upto or not sight.sees(found):
                 raise not_found(f"there is no event {event_id} that you may see")
@@ -112,7 +112,7 @@ class Reading:
         """The room's state now, or as it was when the person left."""
 
         def read(tx: Transaction) -> list[Event]:
-            _, upto = self._sight(tx, room_id, person.user_id)
+            _, upto = self.sight(tx, room_id, person.user_id)
             return self._core.store.state_at(tx, room_id, upto)
 
         return await self._core.look(read)
@@ -121,7 +121,7 @@ class Reading:
         """One piece of state; raises M_NOT_FOUND."""
 
         def read(tx: Transaction) -> Event:
-            _, upto = self._sight(tx, room_id, person.user_id)
+            _, upto = self.sight(tx, room_id, person.user_id)
             found = self._core.store.state_entry(tx, room_id, kind, state_key, upto)
             if found is None:
                 raise not_found(f"the room has no state {kind} with key {state_key!r}")
@@ -135,7 +135,7 @@ class Reading:
         """Membership events as of `at`, optionally of one kind, or of all but one."""
 
         def read(tx: Transaction) -> list[Event]:
-            _, upto = self._sight(tx, room_id, person.user_id)
+            _, upto = self.sight(tx, room_id, person.user_id)
             state = self._core.store.state_at(tx, room_id, upto if at is None else min(at, upto))
             return [event for event in state if event.type == MEMBER]
 
@@ -148,7 +148,7 @@ class Reading:
         """Display name and avatar of each joined member; for joined members only."""
 
         def read(tx: Transaction) -> list[Event]:
-            sight, upto = self._sight(tx, room_id, person.user_id)
+            sight, upto = self.sight(tx, room_id, person.user_id)
             if sight.now != "join":
                 raise forbidden("only joined members may list the members")
             return [event for event in self._core.store.state_at(tx, room_id, upto) if event.type == MEMBER]

@@ -21,6 +21,7 @@ from paraph.server.messenger.model import (
     Receipt,
 )
 from paraph.server.messenger.power import Power
+from paraph.server.messenger.relations.model import relation_of
 from paraph.server.messenger.versions import RoomVersion, version_of
 
 TAIL_EVENTS = 64
@@ -36,6 +37,7 @@ class Room:
     """Current state and recent past of one room.
 
     `tail` holds every event with a position above `tail_from`; `receipts` every receipt above `receipts_from`.
+    `related` holds at least the events of the tail that others relate to.
     `visibilities` is the whole history of `m.room.history_visibility` as (position, value). `allowed_rooms` are those
     whose members the join rule lets in.
     """
@@ -51,6 +53,7 @@ class Room:
         "power",
         "receipts",
         "receipts_from",
+        "related",
         "room_id",
         "state",
         "state_position",
@@ -80,6 +83,7 @@ class Room:
         self.tail_from = 0
         self.receipts: dict[tuple[str, str, str], Receipt] = {}
         self.receipts_from = 0
+        self.related: dict[str, None] = {}
 
     @classmethod
     def loaded(
@@ -99,6 +103,8 @@ class Room:
             room.tail_from = tail[0].position
             tail = tail[1:]
         room.tail.extend(tail)
+        for event in tail:
+            room._relate(event)
         room.tail_bytes = sum(len(event.json) for event in tail)
         room.last_position = tail[-1].position if tail else 0
         room.receipts_from = last_receipt
@@ -122,16 +128,30 @@ class Room:
         if event.position <= self.last_position:
             return
         self.last_position = event.position
+        self._relate(event)
         self.tail.append(event)
         self.tail_bytes += len(event.json)
         if len(self.tail) > TAIL_EVENTS:
             oldest = self.tail.popleft()
             self.tail_bytes -= len(oldest.json)
             self.tail_from = oldest.position
+            self.related.pop(oldest.event_id, None)
         if event.state_key is not None:
             self._set(event)
             if event.type == VISIBILITY and event.state_key == "":
                 self.visibilities.append((event.position, _visibility(event)))
+
+    def _relate(self, event: Event) -> None:
+        """Note what an event relates to. What relates to an event of the tail is newer, and so in the tail as well."""
+        if b'"m.relates_to"' in event.json and (relation := relation_of(event.content)) is not None:
+            self.related[relation.target_id] = None
+            if len(self.related) > 2 * TAIL_EVENTS:
+                held = {event.event_id for event in self.tail}
+                self.related = {target: None for target in self.related if target in held}
+
+    def has_related(self, after: int, upto: int) -> bool:
+        """Whether another event may relate to one of those in (after, upto] of the tail."""
+        return bool(self.related) and any(event.event_id in self.related for event in self.events_after(after, upto))
 
     def replace(self, event: Event) -> None:
         """Put the redacted form of an event where its original was."""

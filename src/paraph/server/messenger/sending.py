@@ -18,6 +18,7 @@ from paraph.server.messenger.directory.aliases import Aliases
 from paraph.server.messenger.errors import bad_json, forbidden, not_found
 from paraph.server.messenger.membership import Memberships
 from paraph.server.messenger.model import CANONICAL_ALIAS, CREATE, ENCRYPTED, MEMBER, REACTION, REDACTION, Event
+from paraph.server.messenger.relations.model import RELATES_TO, relation_of
 from paraph.server.messenger.room import Room
 from paraph.server.storage import Transaction
 
@@ -62,19 +63,26 @@ class Sending:
             txn_id=txn_id,
         )
 
+        relation = relation_of(content) if RELATES_TO in content else None
+
         def write(tx: Transaction) -> str:
+            target = None
             try:
                 room = core.room_joined_by(tx, room_id, user_id)
                 auth.check_message(room, event_type, core.require_encryption)
                 auth.check_level(room, user_id, event_type, is_state=False)
                 if event_type == ENCRYPTED and core.hooks.before_send is not None:
                     core.hooks.before_send(tx, user_id, device_id, room_id, content)
+                if relation is not None:
+                    target = core.relations.check(tx, event, relation)
             except ApiError:  # a repeated request is answered as it was the first time
                 written = core.store.event_id_of_txn(tx, key)
                 if written is None:
                     raise
                 return written
             event_id = self._append(tx, room, event, key)
+            if relation is not None and target is not None and event_id == event.event_id:
+                core.relations.record(tx, event, relation, target, content)
             if VIA in content and event_id == event.event_id and core.hooks.on_via is not None:
                 core.hooks.on_via(tx, event, content)  # what it refuses is rolled back with the event
             return event_id
@@ -167,6 +175,7 @@ class Sending:
         target.redacted_by = redaction.event_id
         core = self._core
         core.store.redact(tx, target.event_id, redaction.event_id, target.json)
+        core.relations.forget(tx, target)
         tx.after_commit(lambda: core.rooms.replace(target))
         if target.state_key is not None:
             self._redact_state(tx, room, target)

@@ -15,6 +15,7 @@ from paraph.server.messenger.model import Event, StoredEvent
 from paraph.server.messenger.personal import Personal
 from paraph.server.messenger.presence.service import Presence
 from paraph.server.messenger.reading import Reading
+from paraph.server.messenger.relations.service import Relations
 from paraph.server.messenger.sending import Sending
 from paraph.server.messenger.sync.service import DevicesForSync, Sync
 from paraph.server.messenger.typing import Typing
@@ -54,10 +55,11 @@ class Messenger:
         self.creation = Creation(self.core, self.memberships, self.aliases, self.listing)
         self.sending = Sending(self.core, self.memberships, self.aliases)
         self.reading = Reading(self.core)
+        self.relations = Relations(self.core, self.reading)
         self.personal = Personal(self.core, self.typing)
         self.filters = Filters(self.core)
         self.presence = Presence(self.core)
-        self.sync = Sync(self.core, devices, self.typing)
+        self.sync = Sync(self.core, devices, self.typing, self.relations)
 
     def stop(self) -> None:
         """Wake every long poll; from now on sync answers at once."""

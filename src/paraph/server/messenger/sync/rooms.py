@@ -6,7 +6,9 @@ next answer, whichever of several reads they would already show in.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ import msgspec
 from paraph.server.http import PersonPrincipal
 from paraph.server.messenger import events
 from paraph.server.messenger.model import MEMBER, Event, Receipt
+from paraph.server.messenger.relations.bundles import with_relations
 from paraph.server.messenger.room import Room
 from paraph.server.messenger.store import newest_of_each
 from paraph.server.messenger.sync.sections import Events, JoinedRoom, Raw, Timeline, encode
@@ -88,11 +91,17 @@ def from_memory(room: Room, window: Window, since: int) -> JoinedRoom:
     return section
 
 
-def timeline(window: Window, shown: list[Event], limited: bool) -> Timeline:
+def timeline(
+    window: Window, shown: list[Event], limited: bool, bundles: Mapping[str, Raw] = MappingProxyType({})
+) -> Timeline:
     """The timeline of these events, oldest first."""
     user_id, device_id = window.person.user_id, window.person.device_id
     before = shown[0].position - 1 if shown else window.upto
-    return Timeline([Raw(events.for_device(event, user_id, device_id)) for event in shown], limited, f"s{before}")
+    served = [
+        Raw(with_relations(events.for_device(event, user_id, device_id), bundles.get(event.event_id)))
+        for event in shown
+    ]
+    return Timeline(served, limited, f"s{before}")
 
 
 def summary(memberships: dict[str, str], user_id: str) -> dict[str, Any]:

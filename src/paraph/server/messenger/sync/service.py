@@ -17,6 +17,8 @@ from paraph.server.http import PersonPrincipal
 from paraph.server.messenger.core import Core
 from paraph.server.messenger.model import Membership
 from paraph.server.messenger.pushrules import default_ruleset
+from paraph.server.messenger.relations.service import Relations
+from paraph.server.messenger.room import Room
 from paraph.server.messenger.rooms_at_once import RoomsAtOnce
 from paraph.server.messenger.sync.rooms import Window, from_memory, typing
 from paraph.server.messenger.sync.sections import (
@@ -87,10 +89,11 @@ class DevicesForSync(Protocol):
 class Sync:
     """Answers GET /sync."""
 
-    def __init__(self, core: Core, devices: DevicesForSync, typing_now: Typing) -> None:
+    def __init__(self, core: Core, devices: DevicesForSync, typing_now: Typing, relations: Relations) -> None:
         self._core = core
         self._devices = devices
         self._typing = typing_now
+        self._relations = relations
         self._tables = RoomsAtOnce(core.database.dialect)
 
     async def answer(
@@ -156,7 +159,7 @@ class Sync:
                 continue
             room = self._core.rooms.held(room_id)
             stayed = membership.membership == "join" and membership.position <= since
-            if stayed and room is not None and room.tail_from <= since and room.receipts_from <= since:
+            if stayed and room is not None and _is_known(room, since, window.upto):
                 section = from_memory(room, window, since)
                 if section.timeline.events or section.ephemeral.events:
                     rooms.join[room_id] = section
@@ -166,7 +169,7 @@ class Sync:
 
     async def _from_tables(self, view: View, window: Window, rooms: RoomSections, slow: dict[str, Membership]) -> None:
         """Fill in rooms from the tables, a few per read; `upto` keeps the reads consistent with each other."""
-        tables, entries = FromTables(self._tables, window), list(slow.items())
+        tables, entries = FromTables(self._tables, window, self._relations), list(slow.items())
         for start in range(0, len(entries), ROOMS_PER_READ):
             if start:
                 await asyncio.sleep(0)
@@ -243,6 +246,11 @@ class Sync:
         changed = sorted(window.met - set(left))
         if changed or left:
             answer.device_lists = DeviceLists(changed, sorted(left))
+
+
+def _is_known(room: Room, since: int, upto: int) -> bool:
+    """Whether memory knows all that happened in a room, and nothing of it has to be served with a bundle."""
+    return room.tail_from <= since and room.receipts_from <= since and not room.has_related(since, upto)
 
 
 def _nothing(window: Window) -> JoinedRoom:

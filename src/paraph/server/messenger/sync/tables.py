@@ -7,10 +7,11 @@ statements for each read and not for each room.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from paraph.server.messenger import events
 from paraph.server.messenger.model import ENCRYPTION, MEMBER, Event, Membership
+from paraph.server.messenger.relations.service import Relations
 from paraph.server.messenger.rooms_at_once import Entry, RoomsAtOnce, Stretch
 from paraph.server.messenger.store import END
 from paraph.server.messenger.sync.rooms import Window, receipts, summary, timeline
@@ -75,9 +76,10 @@ class _Part:
 class FromTables:
     """Builds sections from the tables."""
 
-    def __init__(self, tables: RoomsAtOnce, window: Window) -> None:
+    def __init__(self, tables: RoomsAtOnce, window: Window, relations: Relations) -> None:
         self._tables = tables
         self._window = window
+        self._relations = relations
 
     def sections(self, tx: Transaction, rooms: Mapping[str, Membership]) -> dict[str, Section]:
         """Whatever this answer says of these rooms; those with nothing to say are missing."""
@@ -124,7 +126,24 @@ class FromTables:
         parts = [part for part in parts if part.tells]
         self._add_state(tx, parts)
         members = tables.members(tx, [part.room_id for part in parts if part.moved])
-        return {part.room_id: self._section(part, members.get(part.room_id, {})) for part in parts}
+        bundles = self._bundles(tx, parts)
+        return {part.room_id: self._section(part, members.get(part.room_id, {}), bundles) for part in parts}
+
+    def _bundles(self, tx: Transaction, parts: list[_Part]) -> dict[str, Raw]:
+        """The bundles of everything shown, as this person sees each room: asked for at once, but for rooms left."""
+        sights = {part.room_id: part.sight for part in parts if part.sight is not None}
+
+        def sees(event: Event) -> bool:
+            sight = sights.get(event.room_id)
+            return sight is None or sight.sees(event)
+
+        reader = replace(self._relations.reader(tx, self._window.person, self._window.upto), sees=sees)
+        shown = [event for part in parts if not part.left for event in part.shown]
+        found = self._relations.bundles.of(tx, reader, shown)
+        for part in parts:
+            if part.left:
+                found |= self._relations.bundles.of(tx, replace(reader, upto=part.stretch.upto), part.shown)
+        return found
 
     def _add_state(self, tx: Transaction, parts: list[_Part]) -> None:
         """Add the state before the timeline: all of it, or what changed in the gap."""
@@ -134,12 +153,14 @@ class FromTables:
         for part in parts:
             part.state = states.get(part.room_id, [])
 
-    def _section(self, part: _Part, members: dict[str, str]) -> JoinedRoom:
+    def _section(self, part: _Part, members: dict[str, str], bundles: Mapping[str, Raw]) -> JoinedRoom:
         window = self._window
         if window.since is not None:
             self._note(part, members)
         state = Events([Raw(event.json) for event in part.state])
-        section = JoinedRoom(timeline(window, part.shown, part.limited), state, Events(part.receipts), Events())
+        section = JoinedRoom(
+            timeline(window, part.shown, part.limited, bundles), state, Events(part.receipts), Events()
+        )
         if part.moved and not part.left:
             section.summary = summary(members, window.person.user_id)
         return section
