@@ -54,6 +54,7 @@ BODIES: dict[str, Any] = {
     "POST /_paraph/v1/grants/{grant_id}/amendments": {"amendment": {}},
     "PUT /_paraph/v1/grants/{grant_id}/key-shares/{txn_id}": {"shares": []},
 }
+PEOPLE = (Access.PERSON, Access.PERSON_OR_OPERATOR)
 BELONGINGS = ("{user_id}", "{room_id}", "{device_id}", "{grant_id}", "{filter_id}", "{event_id}", "{draft_id}")
 
 
@@ -200,6 +201,7 @@ def _encoded(token: str) -> dict[str, str]:
 REFUSED_FOR = {
     Access.PUBLIC: (),
     Access.PERSON: ("logged out", "partner's, as a bearer token", "operator", "malformed"),
+    Access.PERSON_OR_OPERATOR: ("logged out", "partner's, as a bearer token", "malformed"),
     Access.PARTNER: (
         "other",
         "logged out",
@@ -291,7 +293,7 @@ async def test_another_person_gets_nowhere_with_the_authors_ids(world: World) ->
     before, walked = await world.quiet(), 0
     for endpoint in world.server.application.endpoints:
         row = f"{endpoint.method} {endpoint.path}"
-        if endpoint.access is not Access.PERSON or not any(name in endpoint.path for name in BELONGINGS):
+        if endpoint.access not in PEOPLE or not any(name in endpoint.path for name in BELONGINGS):
             continue
         if row in PUBLIC_OF_A_PERSON or row == f"GET {V3}/presence/{{user_id}}/status":
             continue
@@ -321,6 +323,7 @@ async def test_the_rightful_caller_is_never_a_failure_of_the_server(world: World
     """With the right kind of token and an empty or odd body, every endpoint answers with something below 500."""
     tokens = {
         Access.PERSON: world.author["Authorization"],
+        Access.PERSON_OR_OPERATOR: world.author["Authorization"],
         Access.PARTNER: world.tokens["partner"],
         Access.OPERATOR: world.tokens["operator"],
         Access.PUBLIC: "",

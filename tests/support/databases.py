@@ -143,6 +143,9 @@ DIALECTS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 runs_writes_once = pytest.mark.parametrize("dialect", DIALECTS, indirect=True)
 """Marks tests that look at something which a write's function does before it is durable (a hook that they gave)."""
 
+runs_on_sqlite = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+"""Marks tests that no statement of the database has a part in."""
+
 
 @pytest.fixture(params=[*DIALECTS, pytest.param("rehearsed", marks=pytest.mark.slow)])
 def dialect(request: pytest.FixtureRequest) -> Iterator[str]:

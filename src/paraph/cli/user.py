@@ -41,7 +41,7 @@ def add(
 def list_users(data: Data, as_json: AsJson = False) -> None:
     """List accounts. Example: paraph user list --data ./data --json"""
     rows = _all(Admin(data), _USERS, "users")
-    columns = ["user_id", "created", "deactivated"]
+    columns = ["user_id", "created", "deactivated", "suspended", "locked"]
     emit_rows(rows, columns, as_json=as_json, empty="no accounts yet: paraph user add NAME --data DIR")
 
 

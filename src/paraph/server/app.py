@@ -12,8 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from paraph import __version__
+from paraph.protocol.identifiers import PLATFORM
 from paraph.server import metrics as metrics_http
 from paraph.server.accounts import http as accounts_http
+from paraph.server.accounts.moderation import check_standing
 from paraph.server.accounts.service import Accounts
 from paraph.server.config import Settings
 from paraph.server.consent import http as consent_http
@@ -110,6 +112,7 @@ class Server:
             system_time,
             server_name=settings.server_name,
             registration=settings.registration,
+            secret=hmac.digest(self._admin_token.encode(), b"paraph/interaction/v1", "sha256"),
         )
         policy = load_policy(Path(settings.witnesses)) if settings.witnesses else None
         self._policy = Path(settings.witnesses).read_bytes().decode() if settings.witnesses else None
@@ -122,6 +125,7 @@ class Server:
             shares_room=lambda tx, user_id: self.messenger.shares_room(tx, user_id),
             partners=PartnerKeys(settings.server_name, system_time),
         )
+        self.accounts.moderation.on_act.append(self._note_act)
         self.accounts.on_login.append(self.devices.on_login)
         self.accounts.on_logout.append(self.devices.on_logout)
         gate, hooks = GrantGate(), Hooks()
@@ -175,6 +179,7 @@ class Server:
         authenticators = {
             Access.PERSON: self.accounts.authenticate,
             Access.OPERATOR: self._operator,
+            Access.PERSON_OR_OPERATOR: self._person_or_operator,
         }
         self.published = Published(
             lambda: self.application.endpoints,
@@ -193,6 +198,7 @@ class Server:
             guards={Access.PERSON: lambda token: guarding(partial(self.accounts.sessions.confirm, token=token))},
             overloads=(QueueFull,),
             error_page=partial(web_http.error_page, self._renderer),
+            moderate=check_standing,
         )
 
     def _endpoints(self) -> list[Endpoint]:
@@ -218,6 +224,13 @@ class Server:
     async def _operator(self, token: str) -> Principal:
         same = hmac.compare_digest(token.encode(), self._admin_token.encode())
         return OperatorPrincipal() if same else None
+
+    async def _person_or_operator(self, token: str) -> Principal:
+        return await self._operator(token) or await self.accounts.authenticate(token)
+
+    def _note_act(self, tx: Transaction, act: str) -> None:
+        """What the operator did to an account is public; to whose is not."""
+        self.ledger.record_public(tx, "admin", PLATFORM, {"type": "org.paraph.admin", "act": act})
 
     async def start(self) -> None:
         """Bring the schema up to date, finish what a crash left of the log, and say in it what this platform is."""

@@ -12,6 +12,7 @@ import httpx
 from argon2 import PasswordHasher
 
 from paraph.server.accounts import http as accounts_http
+from paraph.server.accounts.moderation import check_standing
 from paraph.server.accounts.passwords import Passwords
 from paraph.server.accounts.service import Accounts
 from paraph.server.http import Access, Endpoint
@@ -75,11 +76,18 @@ class House:
 
     def client_at(self, address: str, more: Sequence[Endpoint] = ()) -> httpx.AsyncClient:
         """A client that calls from this address."""
-        authenticators: dict[Access, Any] = {Access.PERSON: self.accounts.authenticate, Access.OPERATOR: _operator}
+        authenticators: dict[Access, Any] = {
+            Access.PERSON: self.accounts.authenticate,
+            Access.OPERATOR: _operator,
+            Access.PERSON_OR_OPERATOR: self._either,
+        }
         table = [*accounts_http.endpoints(self.accounts), *more]
-        application = Application(table, authenticators, self.limiter, _Nothing())
+        application = Application(table, authenticators, self.limiter, _Nothing(), moderate=check_standing)
         transport = httpx.ASGITransport(application, client=(address, 4711))
         return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+    async def _either(self, token: str) -> Any:
+        return await _operator(token) or await self.accounts.authenticate(token)
 
     async def sign_up(self, name: str, **extra: Any) -> dict[str, str]:
         """Register a person; returns user id, access token and device id."""

@@ -63,14 +63,14 @@ async def test_registration_and_login_give_a_pair_to_whom_asks(home: House) -> N
         assert made["refresh_token"] != made["access_token"]
         assert await works(home, made)
     plain = (await home.log_in("author")).json()
-    assert set(plain) == {"user_id", "access_token", "device_id"}
+    assert set(plain) == {"user_id", "home_server", "access_token", "device_id"}
     home.clock.now += 1000 * ACCESS_LIFETIME_MS
     assert await works(home, plain)
 
 
 async def test_no_login_no_pair(home: House) -> None:
     """`inhibit_login` wins over `refresh_token`."""
-    assert await sign_up(home, inhibit_login=True) == {"user_id": "@author:test"}
+    assert await sign_up(home, inhibit_login=True) == {"user_id": "@author:test", "home_server": "test"}
 
 
 async def test_an_expired_token_is_a_soft_logout(home: House) -> None:

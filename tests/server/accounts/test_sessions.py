@@ -22,8 +22,9 @@ OUT = "/_matrix/client/v3/logout"
 
 
 async def test_the_password_flow_is_offered(home: House) -> None:
-    """The list of login flows holds the password flow."""
-    assert (await home.client.get(LOGIN)).json() == {"flows": [{"type": "m.login.password"}]}
+    """The list of login flows holds passwords, and tokens that another device makes."""
+    flows = [{"type": "m.login.password"}, {"type": "m.login.token", "get_login_token": True}]
+    assert (await home.client.get(LOGIN)).json() == {"flows": flows}
 
 
 @pytest.mark.parametrize("name", ["author", "@author:test"])
@@ -52,9 +53,14 @@ async def test_unknown_names_fail_like_wrong_passwords(home: House, name: str) -
 @pytest.mark.parametrize(
     ("change", "status", "errcode"),
     [
-        ({"type": "m.login.token"}, 400, "M_UNKNOWN"),
+        ({"type": "m.login.sso"}, 400, "M_UNKNOWN"),
+        ({"type": "m.login.token"}, 400, "M_MISSING_PARAM"),
+        ({"type": "m.login.token", "token": "pphs_made-up"}, 403, "M_FORBIDDEN"),
         ({"type": None}, 400, "M_BAD_JSON"),
-        ({"identifier": {"type": "m.id.thirdparty", "medium": "email"}}, 400, "M_UNKNOWN"),
+        ({"identifier": {"type": "m.id.thirdparty", "medium": "email"}}, 403, "M_FORBIDDEN"),
+        ({"identifier": {"type": "m.id.phone", "country": "XX", "phone": "1"}}, 403, "M_FORBIDDEN"),
+        ({"identifier": None, "medium": "email", "address": "author@example.org"}, 403, "M_FORBIDDEN"),
+        ({"identifier": {"type": "org.example.badge"}}, 400, "M_UNKNOWN"),
         ({"identifier": {"type": "m.id.user"}}, 400, "M_MISSING_PARAM"),
         ({"identifier": None}, 400, "M_MISSING_PARAM"),
         ({"password": None}, 400, "M_MISSING_PARAM"),
@@ -311,7 +317,7 @@ def asked(address: str = "192.0.2.7") -> Request:
 async def test_the_password_is_asked_for(home: House) -> None:
     """Without `auth` the flows are told, without an error code."""
     with pytest.raises(InteractiveAuth) as needed:
-        await home.accounts.check_user_interactive(asked(), "@author:test", None)
+        await home.accounts.check_user_interactive(asked(), "@author:test", None, "test")
     assert needed.value.status == 401
     assert needed.value.extra["flows"] == [{"stages": ["m.login.password"]}]
     assert b"errcode" not in needed.value.reply().body
@@ -321,8 +327,9 @@ async def test_the_password_is_asked_for(home: House) -> None:
 async def test_the_right_password_passes(home: House, who: dict[str, Any]) -> None:
     """The account's own password passes, whichever way the account is named."""
     await home.sign_up("author")
-    auth = {"type": "m.login.password", "password": PASSWORD, "session": "s", **who}
-    await home.accounts.check_user_interactive(asked(), "@author:test", auth)
+    session = home.accounts.interactions.begin("test @author:test")
+    auth = {"type": "m.login.password", "password": PASSWORD, "session": session, **who}
+    await home.accounts.check_user_interactive(asked(), "@author:test", auth, "test")
 
 
 @pytest.mark.parametrize(
@@ -331,17 +338,16 @@ async def test_the_right_password_passes(home: House, who: dict[str, Any]) -> No
         {"type": "m.login.password", "password": "wrong password"},
         {"type": "m.login.password"},
         {"type": "m.login.password", "password": 7},
-        {"type": "m.login.password", "password": PASSWORD, "identifier": {"type": "m.id.user", "user": "other"}},
         {"type": "m.login.dummy"},
     ],
 )
 async def test_everything_else_fails(home: House, auth: dict[str, Any]) -> None:
-    """Another's name, no password, a wrong one or another stage: 401 with an error code and the same session."""
+    """No password, a wrong one or another stage: 401 with an error code and the same session."""
     await home.sign_up("author")
-    await home.sign_up("other")
+    session = home.accounts.interactions.begin("test @author:test")
     with pytest.raises(InteractiveAuth) as needed:
-        await home.accounts.check_user_interactive(asked(), "@author:test", {**auth, "session": "mine"})
-    assert needed.value.extra["session"] == "mine"
+        await home.accounts.check_user_interactive(asked(), "@author:test", {**auth, "session": session}, "test")
+    assert needed.value.extra["session"] == session
     assert b"M_FORBIDDEN" in needed.value.reply().body
 
 
@@ -351,9 +357,9 @@ async def test_guessing_again_is_limited(limited: House) -> None:
     auth = {"type": "m.login.password", "password": "wrong password"}
     for n in range(10):
         with pytest.raises(InteractiveAuth):
-            await limited.accounts.check_user_interactive(asked(f"192.0.2.{n}"), "@author:test", auth)
+            await limited.accounts.check_user_interactive(asked(f"192.0.2.{n}"), "@author:test", auth, "test")
     with pytest.raises(ApiError) as refusal:
-        await limited.accounts.check_user_interactive(asked("198.51.100.1"), "@author:test", auth)
+        await limited.accounts.check_user_interactive(asked("198.51.100.1"), "@author:test", auth, "test")
     assert refusal.value.status == 429
 
 
@@ -362,7 +368,7 @@ async def test_guessing_again_is_limited_per_address_too(limited: House) -> None
     for n in range(10):
         auth = {"type": "m.login.password", "password": "wrong password"}
         with pytest.raises(InteractiveAuth):
-            await limited.accounts.check_user_interactive(asked(), f"@author{n}:test", auth)
+            await limited.accounts.check_user_interactive(asked(), f"@author{n}:test", auth, "test")
     with pytest.raises(ApiError) as refusal:
-        await limited.accounts.check_user_interactive(asked(), "@author:test", auth)
+        await limited.accounts.check_user_interactive(asked(), "@author:test", auth, "test")
     assert refusal.value.status == 429

@@ -1,6 +1,5 @@
 """Errors of accounts beyond the common ones."""
 
-import secrets
 from collections.abc import Sequence
 from functools import wraps
 from typing import Any
@@ -12,17 +11,16 @@ from paraph.server.http.endpoint import Handler
 class InteractiveAuth(MatrixError):
     """The caller has to authenticate again (Client-Server API, "User-Interactive Authentication API").
 
-    Every flow here has a single stage, so nothing needs to be remembered between its two requests: `session` is an
-    opaque word that the client repeats. `error` is set once an attempt failed.
+    Every flow here has a single stage. `error` is set once an attempt failed.
     """
 
-    def __init__(self, stage: str, *, session: str | None = None, error: str | None = None) -> None:
+    def __init__(self, stage: str, *, session: str, error: str | None = None) -> None:
         super().__init__(
             401,
             "M_FORBIDDEN",
             error or f"this request needs the stage {stage}",
             extra={
-                "session": session or secrets.token_urlsafe(18),
+                "session": session,
                 "flows": [{"stages": [stage]}],
                 "params": {},
                 "completed": [],
@@ -50,7 +48,7 @@ def interactive(handler: Handler) -> Handler:
 
 
 class BadLogin(MatrixError):
-    """Name or password is wrong; which of them is not said."""
+    """Name, password or login token is wrong; which of them is not said."""
 
     def __init__(self) -> None:
         super().__init__(403, "M_FORBIDDEN", "the user name or the password is wrong")
@@ -122,6 +120,27 @@ class UserDeactivated(MatrixError):
 
     def __init__(self) -> None:
         super().__init__(403, "M_USER_DEACTIVATED", "this account was deactivated")
+
+
+class AccountLocked(MatrixError):
+    """The operator has locked the account: its sessions and keys stay, for when the lock is lifted."""
+
+    def __init__(self) -> None:
+        super().__init__(401, "M_USER_LOCKED", "this account is locked", extra={"soft_logout": True})
+
+
+class AccountSuspended(MatrixError):
+    """The operator has suspended the account: it may read, leave and withdraw, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "M_USER_SUSPENDED", "this account is suspended: it can read and leave, and not do this")
+
+
+class OtherPerson(MatrixError):
+    """Somebody else than the owner of the account authenticated."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "M_FORBIDDEN", "expected the password of the account whose token this is")
 
 
 class UserInUse(MatrixError):

@@ -2,25 +2,38 @@
 
 from collections.abc import Awaitable, Callable
 
+from paraph.server.accounts.entrance import LOGIN_TOKEN, PASSWORD
 from paraph.server.accounts.errors import interactive, missing
+from paraph.server.accounts.fallback import endpoints as fallback_endpoints
+from paraph.server.accounts.http_addresses import endpoints as address_endpoints
+from paraph.server.accounts.http_moderation import endpoints as moderation_endpoints
 from paraph.server.accounts.http_operator import endpoints as operator_endpoints
+from paraph.server.accounts.http_tokens import endpoints as token_endpoints
 from paraph.server.accounts.model import DeactivateBody, LoginBody, PasswordBody, RefreshBody, RegisterBody
 from paraph.server.accounts.names import check_new_password
-from paraph.server.accounts.service import PASSWORD, Accounts
+from paraph.server.accounts.service import Accounts
 from paraph.server.http import Access, Endpoint, MatrixError, Reply, Request
 from paraph.server.http.endpoint import EMPTY
 
 _V3 = "/_matrix/client/v3"
 _SMALL = 16_384
-_FLOWS = Reply.json({"flows": [{"type": PASSWORD}]})
-_NO_ADDRESSES = Reply.json({"threepids": []})
+_FLOWS = Reply.json({"flows": [{"type": PASSWORD}, {"type": LOGIN_TOKEN, "get_login_token": True}]})
 # "Must be success if the homeserver has no identifiers to unbind for the user" (POST /account/deactivate).
 _UNBOUND = Reply.json({"id_server_unbind_result": "success"})
 
 
 def endpoints(accounts: Accounts) -> list[Endpoint]:
     """Everything that this room answers."""
-    return [*_doors(accounts), *_sessions(accounts), *_account(accounts), *operator_endpoints(accounts)]
+    return [
+        *_doors(accounts),
+        *_sessions(accounts),
+        *_account(accounts),
+        *token_endpoints(accounts),
+        *address_endpoints(),
+        *fallback_endpoints(accounts),
+        *moderation_endpoints(accounts),
+        *operator_endpoints(accounts),
+    ]
 
 
 def _doors(accounts: Accounts) -> list[Endpoint]:
@@ -49,7 +62,7 @@ def _doors(accounts: Accounts) -> list[Endpoint]:
             f"{_V3}/login",
             Access.PUBLIC,
             _login(accounts),
-            "Log in with a password",
+            "Log in with a password, or a token of another device",
             limit="login",
             max_body=_SMALL,
         ),
@@ -102,7 +115,6 @@ def _account(accounts: Accounts) -> list[Endpoint]:
             "End my account for good",
             max_body=_SMALL,
         ),
-        Endpoint("GET", f"{_V3}/account/3pid", Access.PERSON, _addresses, "My mail addresses and numbers: none here"),
     ]
 
 
@@ -162,7 +174,7 @@ def _change_password(accounts: Accounts) -> _Handler:
         body = request.json(PasswordBody)
         if body.new_password is not None:
             check_new_password(body.new_password)
-        proof = await accounts.check_user_interactive(request, request.person.user_id, body.auth)
+        proof = await accounts.check_user_interactive(request, request.person.user_id, body.auth, "password")
         if body.new_password is None:
             raise missing(["new_password"])
         await accounts.change_password(request.person, proof, body.new_password, logout_devices=body.logout_devices)
@@ -174,15 +186,11 @@ def _change_password(accounts: Accounts) -> _Handler:
 def _deactivate(accounts: Accounts) -> _Handler:
     async def deactivate(request: Request) -> Reply:
         user_id, body = request.person.user_id, request.json(DeactivateBody)
-        proof = await accounts.check_user_interactive(request, user_id, body.auth)
-        await accounts.deactivate(user_id, proof)
+        proof = await accounts.check_user_interactive(request, user_id, body.auth, "deactivate")
+        await accounts.deactivate(user_id, proof, erase=body.erase)
         return _UNBOUND
 
     return deactivate
-
-
-async def _addresses(request: Request) -> Reply:
-    return _NO_ADDRESSES
 
 
 def _query(request: Request, name: str) -> str:

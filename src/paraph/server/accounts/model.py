@@ -9,7 +9,7 @@ from paraph.server.http import PersonPrincipal
 
 
 class Identifier(Struct, frozen=True):
-    """Who logs in (Client-Server API, "Identifier types"); only `m.id.user` is known here."""
+    """Who logs in (Client-Server API, "Identifier types"): `m.id.user`; addresses and numbers name nobody here."""
 
     type: str
     user: str | None = None
@@ -21,7 +21,10 @@ class LoginBody(Struct, frozen=True):
     type: str
     identifier: Identifier | None = None
     user: str | None = None
+    medium: str | None = None
+    address: str | None = None
     password: str | None = None
+    token: str | None = None
     device_id: str | None = None
     initial_device_display_name: str | None = None
     refresh_token: bool = False
@@ -57,6 +60,25 @@ class DeactivateBody(Struct, frozen=True):
     """The body of POST /account/deactivate."""
 
     auth: dict[str, Any] | None = None
+    erase: bool = False
+
+
+class AuthBody(Struct, frozen=True):
+    """A body of which only the interactive authentication counts."""
+
+    auth: dict[str, Any] | None = None
+
+
+class Suspended(Struct, frozen=True):
+    """The body, and the answer, of /admin/suspend."""
+
+    suspended: bool
+
+
+class Locked(Struct, frozen=True):
+    """The body, and the answer, of /admin/lock."""
+
+    locked: bool
 
 
 class NewUser(Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,10 +113,12 @@ class Refreshed(Struct, frozen=True):
 class LoggedIn(Struct, frozen=True):
     """The answer to a login or registration; without token and device after `inhibit_login`.
 
-    `refresh_token` and `expires_in_ms` are there where the client asked for tokens that it will refresh.
+    `refresh_token` and `expires_in_ms` are there where the client asked for tokens that it will refresh. `home_server`
+    is deprecated, and still asked for.
     """
 
     user_id: str
+    home_server: str
     access_token: str | UnsetType = UNSET
     device_id: str | UnsetType = UNSET
     refresh_token: str | UnsetType = UNSET
@@ -140,12 +164,24 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """A stage passed on its page: by which of whose passwords, or by which registration token."""
+
+    stage: str
+    user_id: str | None = None
+    password_number: int | None = None
+    invitation_hash: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A person as the operator's list shows her; times in ms. Nobody can log in to a deactivated account."""
 
     user_id: str
     created: int
     deactivated: int | None = None
+    suspended: bool = False
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,10 @@ _LOCALPART = re.compile(r"[a-z0-9._=/+-]+")
 
 
 def local_user_id(username: str, server_name: str) -> str:
-    """`@username:server_name`; raises M_INVALID_USERNAME, or M_EXCLUSIVE for names that belong to partners."""
+    """`@username:server_name`, in lower case; raises M_INVALID_USERNAME, or M_EXCLUSIVE for names of partners."""
+    username = username.lower() if username.isascii() else username
+    if username.startswith("_"):
+        raise MatrixError(400, "M_INVALID_USERNAME", "user names that begin with _ belong to services")
     if not _LOCALPART.fullmatch(username):
         raise MatrixError(400, "M_INVALID_USERNAME", "a user name has a-z, 0-9 and . _ = / + - only, and at least one")
     if username.startswith(PARTNER_PREFIX):

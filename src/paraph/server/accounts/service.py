@@ -5,20 +5,25 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from paraph.server.accounts import names, store, tokens
+from paraph.server.accounts.entrance import PASSWORD, Entrance, name_in
 from paraph.server.accounts.errors import (
+    AccountLocked,
     BadLogin,
-    InteractiveAuth,
     NoSuchUser,
+    OtherPerson,
     PasswordChanged,
     RegistrationClosed,
     UserDeactivated,
     UserInUse,
     missing,
 )
+from paraph.server.accounts.interaction import Interactions
 from paraph.server.accounts.invitations import Invitations
-from paraph.server.accounts.model import Account, LoggedIn, LoginBody, Proof, RegisterBody
+from paraph.server.accounts.model import Account, LoggedIn, LoginBody, Passed, Proof, RegisterBody
+from paraph.server.accounts.moderation import Moderation
 from paraph.server.accounts.passwords import Passwords
 from paraph.server.accounts.sessions import Sessions
+from paraph.server.accounts.short_tokens import ShortTokens
 from paraph.server.http import MatrixError, PersonPrincipal, Request
 from paraph.server.http.limits import Limiter
 from paraph.server.storage import Database, Transaction
@@ -26,7 +31,9 @@ from paraph.server.storage import Database, Transaction
 DeactivateHook = Callable[[Transaction, str], None]
 """(transaction, user id), in the write that deactivates an account, while its devices are still there."""
 
-PASSWORD, DUMMY, TOKEN = "m.login.password", "m.login.dummy", "m.login.registration_token"
+DUMMY, TOKEN = "m.login.dummy", "m.login.registration_token"
+REGISTERING = "register"
+"""The operation that sessions of interactive authentication for POST /register are for."""
 
 
 class Accounts:
@@ -34,7 +41,7 @@ class Accounts:
 
     `clock` gives milliseconds; `registration` is `open`, `token` or `closed`. Other rooms join a session's beginning
     and end through `on_login` and `on_logout`, and an account's end through `on_deactivate`, inside the same
-    transaction.
+    transaction. `secret` is what all processes of the platform share, for sessions of interactive authentication.
     """
 
     def __init__(
@@ -46,14 +53,19 @@ class Accounts:
         server_name: str,
         registration: str,
         passwords: Passwords | None = None,
+        secret: bytes = b"",
     ) -> None:
         self._database = database
         self._limiter = limiter
         self._clock = clock
-        self._server_name = server_name
+        self.server_name = server_name
         self._registration = registration
         self._passwords = passwords or Passwords()
-        self.sessions = Sessions(database, limiter, clock)
+        self.sessions = Sessions(database, limiter, clock, server_name=server_name)
+        self.interactions = Interactions(database, clock, secret or secrets.token_bytes(32))
+        self.short_tokens = ShortTokens(database, clock)
+        self.entrance = Entrance(database, limiter, self._passwords, self.short_tokens, server_name)
+        self.moderation = Moderation(database, self.sessions, server_name)
         self.invitations = Invitations(database, clock)
         self.on_login = self.sessions.on_login
         self.on_logout = self.sessions.on_logout
@@ -73,7 +85,7 @@ class Accounts:
 
     def local_user_id(self, username: str) -> str:
         """`@username:server`; raises M_INVALID_USERNAME or M_EXCLUSIVE."""
-        return names.local_user_id(username, self._server_name)
+        return names.local_user_id(username, self.server_name)
 
     def exists(self, tx: Transaction, user_id: str) -> bool:
         """Whether there is such an account; a deactivated one no longer is."""
@@ -111,9 +123,9 @@ class Accounts:
             if not store.add_account(tx, user_id, password_hash, self._clock()):
                 raise UserInUse
             if token_hash is not None and not self.invitations.use(tx, token_hash):
-                raise InteractiveAuth(TOKEN, error="this registration token is no longer good")
+                raise self.interactions.asks(REGISTERING, TOKEN, "this registration token is no longer good")
             if body.inhibit_login:
-                return LoggedIn(user_id)
+                return LoggedIn(user_id, self.server_name)
             principal = PersonPrincipal(user_id, device_id)
             return self.sessions.begin(tx, principal, display_name, refreshed=body.refresh_token)
 
@@ -123,19 +135,21 @@ class Accounts:
         if self._registration == "closed":
             raise RegistrationClosed
 
+    @property
+    def _registration_stage(self) -> str:
+        return DUMMY if self._registration == "open" else TOKEN
+
     async def _pass_registration(self, auth: Mapping[str, Any] | None) -> bytes | None:
         """The hash of the token to use up, or None where registration is open; raises InteractiveAuth."""
-        stage = DUMMY if self._registration == "open" else TOKEN
-        given, session = _stage_of(auth)
-        if auth is None or given is None:
-            raise InteractiveAuth(stage, session=session)
-        if given != stage:
-            raise InteractiveAuth(stage, session=session, error=f"expected the stage {stage}, found {given[:40]!r}")
+        stage = self._registration_stage
+        passed = await self.interactions.stage(REGISTERING, stage, auth)
+        if auth is None or passed is not None:
+            return None if passed is None else passed.invitation_hash
         if stage == DUMMY:
             return None
         token = auth.get("token")
         if not isinstance(token, str) or not await self.registration_token_is_valid(token):
-            raise InteractiveAuth(stage, session=session, error="this registration token is not good, or no longer")
+            raise self.interactions.asks(REGISTERING, stage, "this registration token is not good, or no longer", auth)
         return tokens.digest(token)
 
     async def registration_token_is_valid(self, token: str) -> bool:
@@ -146,45 +160,25 @@ class Accounts:
     # --- Login and logout
 
     async def login(self, body: LoginBody) -> LoggedIn:
-        """Begin a session by password; an existing device keeps its keys and loses its old token.
+        """Begin a session by password or login token; an existing device keeps its keys and loses its old token.
 
-        Raises BadLogin, M_UNKNOWN (another login type), M_MISSING_PARAM, M_INVALID_PARAM, TooManyDevices,
-        TooManyRequests per account (failed attempts count).
+        Raises BadLogin, M_UNKNOWN (another login type), M_MISSING_PARAM, M_INVALID_PARAM, AccountLocked,
+        UserDeactivated, TooManyDevices, TooManyRequests per account (failed attempts count).
         """
-        if body.type != PASSWORD:
-            raise MatrixError(400, "M_UNKNOWN", f"expected the login type {PASSWORD}, found {body.type[:40]!r}")
-        name = _login_name(body)
-        if body.password is None:
-            raise missing(["password"])
         device_id = names.checked_device_id(body.device_id) if body.device_id is not None else tokens.device_id()
         display_name = names.checked_display_name(body.initial_device_display_name)
-        user_id = self._named(name)
-        proof = await self._prove(user_id, body.password)
+        enter = await self.entrance.of(body)
 
         def write(tx: Transaction) -> LoggedIn:
-            # A password that was changed meanwhile begins no session: its change has ended all that began with it.
-            if not _still_good(tx, user_id, proof):
-                raise BadLogin
-            if proof.rehashed is not None:
-                store.rehash_password(tx, user_id, proof.rehashed)
+            user_id = enter(tx)
+            if not self._live(tx, user_id):
+                raise UserDeactivated
+            if (store.standing(tx, user_id) or (False, False))[1]:
+                raise AccountLocked
             principal = PersonPrincipal(user_id, device_id)
             return self.sessions.begin(tx, principal, display_name, refreshed=body.refresh_token)
 
         return await self._database.write(write)
-
-    def _named(self, name: str) -> str:
-        """The user id that a login name means; one that cannot exist stays as it is, to fail like a wrong password."""
-        return name if name.startswith("@") else f"@{name}:{self._server_name}"
-
-    async def _prove(self, user_id: str, password: str) -> Proof:
-        """Check a password against the account's; raises BadLogin, TooManyRequests."""
-        names.check_password_length(password)
-        self._limiter.check("login", user_id[:255])
-        stored = await self._database.read(lambda tx: store.password(tx, user_id))
-        verdict = await self._passwords.verify(password, None if stored is None else stored.hash)
-        if stored is None or not verdict.right:
-            raise BadLogin
-        return Proof(stored.number, verdict.rehashed)
 
     async def logout(self, person: PersonPrincipal) -> None:
         """End the session of one device; its keys go with it."""
@@ -200,27 +194,54 @@ class Accounts:
 
     # --- What needs the password again
 
-    async def check_user_interactive(self, request: Request, user_id: str, auth: Mapping[str, Any] | None) -> Proof:
-        """Return once the person has given her password again; raises InteractiveAuth until then.
+    async def check_user_interactive(
+        self, request: Request, user_id: str, auth: Mapping[str, Any] | None, operation: str
+    ) -> Proof:
+        """Return once the person has given her password again for this operation; raises InteractiveAuth until then.
 
         Wrap the endpoint's handler with `errors.interactive`, so that the 401 has the shape that clients know.
-        Attempts count against the login limits of the address and of the account.
+        Attempts count against the login limits of the address and of the account. Raises OtherPerson, OtherOperation.
         """
-        given, session = _stage_of(auth)
-        if auth is None or given is None:
-            raise InteractiveAuth(PASSWORD, session=session)
-        if given != PASSWORD:
-            raise InteractiveAuth(
-                PASSWORD, session=session, error=f"expected the stage {PASSWORD}, found {given[:40]!r}"
-            )
-        password, name = auth.get("password"), _name_in(auth)
-        if not isinstance(password, str) or (name is not None and self._named(name) != user_id):
-            raise InteractiveAuth(PASSWORD, session=session, error="expected this account's password")
+        operation = f"{operation} {user_id}"
+        passed = await self.interactions.stage(operation, PASSWORD, auth)
+        if passed is not None:
+            if passed.user_id != user_id or passed.password_number is None:
+                raise OtherPerson
+            return Proof(passed.password_number)
+        password, name = (auth or {}).get("password"), name_in(auth or {})
+        if name is not None and self.entrance.named(name) != user_id:
+            raise OtherPerson
+        if not isinstance(password, str):
+            raise self.interactions.asks(operation, PASSWORD, "expected this account's password", auth)
         self._limiter.check("login", request.address)
         try:
-            return await self._prove(user_id, password)
+            return await self.entrance.prove(user_id, password)
         except BadLogin as error:
-            raise InteractiveAuth(PASSWORD, session=session, error=error.message) from None
+            raise self.interactions.asks(operation, PASSWORD, error.message, auth) from None
+
+    async def pass_on_page(self, stage: str, session: str, form: Mapping[str, str], address: str) -> None:
+        """Pass a stage on its fallback page, for the request that the session was begun for.
+
+        Raises BadLogin, M_FORBIDDEN (the token, the session or the stage is not good), TooManyRequests.
+        """
+        if not self.interactions.is_live(session):
+            raise MatrixError(403, "M_FORBIDDEN", "this session is unknown, or has ended: begin again in your client")
+        self._limiter.check("login", address)
+        if stage == PASSWORD:
+            user_id = self.entrance.named(form.get("user", ""))
+            proof = await self.entrance.prove(user_id, form.get("password", ""))
+            await self.interactions.passed(session, Passed(stage, user_id, proof.number))
+        elif stage == self._registration_stage:
+            await self.interactions.passed(session, Passed(stage, invitation_hash=await self._invited(form)))
+        else:
+            raise MatrixError(404, "M_NOT_FOUND", "this server asks for no such stage")
+
+    async def _invited(self, form: Mapping[str, str]) -> bytes | None:
+        if self._registration_stage == DUMMY:
+            return None
+        if not await self.registration_token_is_valid(form.get("token", "")):
+            raise MatrixError(403, "M_FORBIDDEN", "this registration token is not good, or no longer")
+        return tokens.digest(form["token"])
 
     async def change_password(
         self, person: PersonPrincipal, proof: Proof, new_password: str, *, logout_devices: bool
@@ -233,7 +254,7 @@ class Accounts:
         password_hash = await self._passwords.hash(new_password)
 
         def write(tx: Transaction) -> None:
-            if not _still_good(tx, person.user_id, proof):
+            if not self.entrance.still_good(tx, person.user_id, proof):
                 raise PasswordChanged
             store.set_password(tx, person.user_id, password_hash)
             if logout_devices:
@@ -241,21 +262,23 @@ class Accounts:
 
         await self._database.write(write)
 
-    async def deactivate(self, user_id: str, proof: Proof | None = None) -> None:
+    async def deactivate(self, user_id: str, proof: Proof | None = None, *, erase: bool = False) -> None:
         """End an account for good: its sessions and devices go, nobody can log in, nobody ever takes its name.
 
-        Done already, it does nothing. Without `proof` it is the operator who asks. Raises NoSuchUser, PasswordChanged,
-        and what the hooks raise; then nothing has happened.
+        Done already, it does nothing. Without `proof` it is the operator who asks, and that is told. `erase` is kept
+        for whoever erases words. Raises NoSuchUser, PasswordChanged, and what the hooks raise; then nothing happened.
         """
 
         def write(tx: Transaction) -> None:
             if self._live(tx, user_id):
-                if proof is not None and not _still_good(tx, user_id, proof):
+                if proof is not None and not self.entrance.still_good(tx, user_id, proof):
                     raise PasswordChanged
                 for hook in self.on_deactivate:
                     hook(tx, user_id)
-                store.deactivate(tx, user_id, self._clock())
+                store.deactivate(tx, user_id, self._clock(), erase=erase)
                 self.sessions.end_all(tx, user_id)
+                if proof is None:
+                    self.moderation.note(tx, "deactivated")
 
         await self._database.write(write)
 
@@ -299,43 +322,20 @@ class Accounts:
             store.set_password(tx, user_id, password_hash)
             if logout_devices:
                 self.sessions.end_all(tx, user_id)
+            self.moderation.note(tx, "password-reset")
 
         await self._database.write(write)
+
+    async def sessions_of(self, user_id: str) -> dict[str, int]:
+        """When each logged-in device of an account was last seen (ms); raises NoSuchUser."""
+
+        def read(tx: Transaction) -> dict[str, int]:
+            self._live(tx, user_id)
+            return store.last_seen(tx, user_id)
+
+        return await self._database.read(read)
 
     async def close(self) -> None:
         """Finish what is being written and end the hashing threads; before the database closes."""
         await self.sessions.close()
         self._passwords.close()
-
-
-def _still_good(tx: Transaction, user_id: str, proof: Proof) -> bool:
-    """Whether the password that was proven is still the account's."""
-    stored = store.password(tx, user_id)
-    return stored is not None and stored.number == proof.number
-
-
-def _login_name(body: LoginBody) -> str:
-    if body.identifier is not None:
-        if body.identifier.type != "m.id.user":
-            raise MatrixError(400, "M_UNKNOWN", "expected an identifier of type m.id.user")
-        name = body.identifier.user
-    else:
-        name = body.user
-    if not name:
-        raise missing(["identifier.user"])
-    return name
-
-
-def _stage_of(auth: Mapping[str, Any] | None) -> tuple[str | None, str | None]:
-    """The stage that `auth` tries and the session it belongs to; None for what is absent or no text."""
-    if auth is None:
-        return None, None
-    stage, session = auth.get("type"), auth.get("session")
-    known = session if isinstance(session, str) and len(session) <= 100 else None
-    return (stage if isinstance(stage, str) else None), known
-
-
-def _name_in(auth: Mapping[str, Any]) -> str | None:
-    identifier = auth.get("identifier")
-    name = identifier.get("user") if isinstance(identifier, dict) else auth.get("user")
-    return name if isinstance(name, str) else None

@@ -41,7 +41,8 @@ _ENDED = "accounts.ended"
 class Sessions:
     """Who is logged in. `clock` gives milliseconds; other rooms join through `on_login` and `on_logout`."""
 
-    def __init__(self, database: Database, limiter: Limiter, clock: Callable[[], int]) -> None:
+    def __init__(self, database: Database, limiter: Limiter, clock: Callable[[], int], *, server_name: str) -> None:
+        self._server_name = server_name
         self._database = database
         self._limiter = limiter
         self._clock = clock
@@ -142,7 +143,8 @@ class Sessions:
         for hook in self.on_login:
             hook(tx, user_id, device_id, display_name)
         self._announce(tx, dead)
-        return LoggedIn(user_id, token, device_id, refresh_token, ACCESS_LIFETIME_MS if refreshed else UNSET)
+        lifetime = ACCESS_LIFETIME_MS if refreshed else UNSET
+        return LoggedIn(user_id, self._server_name, token, device_id, refresh_token, lifetime)
 
     def end(self, tx: Transaction, user_id: str, device_ids: Sequence[str]) -> None:
         """End the sessions of these devices within a write; every hook runs, logged in or not."""
@@ -155,6 +157,10 @@ class Sessions:
     def end_all(self, tx: Transaction, user_id: str, *, except_device: str | None = None) -> None:
         """End every session of a person within a write, but for one device's."""
         self.end(tx, user_id, [found for found in store.session_devices(tx, user_id) if found != except_device])
+
+    def look_again(self, tx: Transaction, user_id: str) -> None:
+        """What is remembered of a person's sessions no longer holds: how her account stands has changed."""
+        self._announce(tx, store.live_tokens(tx, user_id))
 
     def _announce(self, tx: Transaction, dead: Iterable[bytes]) -> None:
         for token_hash in dead:

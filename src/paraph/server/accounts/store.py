@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from paraph.server.accounts.model import Account, Invitation, Offer, Session, StoredPassword
-from paraph.server.http import PersonPrincipal
-from paraph.server.storage import Transaction, load_sql
+from paraph.server.accounts.model import Account, Invitation, Offer, Passed, Session, StoredPassword
+from paraph.server.http import PersonPrincipal, Standing
+from paraph.server.storage import Row, Transaction, load_sql
 
 sql = load_sql("paraph.server.accounts")
 
@@ -19,12 +19,17 @@ def add_account(tx: Transaction, user_id: str, password_hash: str, now: int) -> 
 def account(tx: Transaction, user_id: str) -> Account | None:
     """The account, deactivated or not; None if there never was one."""
     row = tx.row(sql.account, {"user_id": user_id})
-    return None if row is None else Account(*row)
+    return None if row is None else _account(row)
+
+
+def _account(row: Row) -> Account:
+    user_id, created, deactivated, suspended, locked = row
+    return Account(user_id, created, deactivated, bool(suspended), bool(locked))
 
 
 def accounts(tx: Transaction, after: str, limit: int) -> list[Account]:
     """Accounts whose user id sorts after `after`, in order."""
-    return [Account(*row) for row in tx.rows(sql.accounts_after, {"after": after, "limit": limit})]
+    return [_account(row) for row in tx.rows(sql.accounts_after, {"after": after, "limit": limit})]
 
 
 def password(tx: Transaction, user_id: str) -> StoredPassword | None:
@@ -43,9 +48,27 @@ def rehash_password(tx: Transaction, user_id: str, password_hash: str) -> None:
     tx.run(sql.rehash_password, {"user_id": user_id, "password_hash": password_hash})
 
 
-def deactivate(tx: Transaction, user_id: str, now: int) -> None:
-    """Mark the account as deactivated and forget its password."""
-    tx.run(sql.deactivate, {"user_id": user_id, "now": now})
+def deactivate(tx: Transaction, user_id: str, now: int, *, erase: bool) -> None:
+    """Mark the account as deactivated and forget its password and its short-lived tokens."""
+    tx.run(sql.deactivate, {"user_id": user_id, "now": now, "erase": int(erase)})
+    tx.run(sql.drop_short_tokens, {"user_id": user_id})
+
+
+def standing(tx: Transaction, user_id: str) -> tuple[bool, bool] | None:
+    """Whether an account is suspended, and whether it is locked; None if there is none that anybody can use."""
+    row = tx.row(sql.standing, {"user_id": user_id})
+    return None if row is None else (bool(row[0]), bool(row[1]))
+
+
+def set_standing(tx: Transaction, user_id: str, what: str, value: bool) -> None:
+    """Set `suspended` or `locked`."""
+    statement = {"suspended": sql.set_suspended, "locked": sql.set_locked}[what]
+    tx.run(statement, {"user_id": user_id, "value": int(value)})
+
+
+def live_tokens(tx: Transaction, user_id: str) -> list[bytes]:
+    """The hashes of a person's access tokens."""
+    return [bytes(row[0]) for row in tx.rows(sql.live_tokens, {"user_id": user_id})]
 
 
 # --- Sessions
@@ -68,7 +91,11 @@ def add_session(
 def session(tx: Transaction, token_hash: bytes) -> Session | None:
     """The session that has this access token, or None."""
     row = tx.row(sql.session, {"token_hash": token_hash})
-    return None if row is None else Session(PersonPrincipal(row[0], row[1]), row[2], row[3])
+    if row is None:
+        return None
+    user_id, device_id, last_seen, expires, suspended, locked = row
+    standing = Standing.LOCKED if locked else Standing.SUSPENDED if suspended else Standing.GOOD
+    return Session(PersonPrincipal(user_id, device_id, standing), last_seen, expires)
 
 
 def session_to_refresh(tx: Transaction, refresh_hash: bytes) -> PersonPrincipal | None:
@@ -183,3 +210,65 @@ def registration_tokens(tx: Transaction, after: str, limit: int) -> list[Invitat
 def drop_registration_token(tx: Transaction, id_: str) -> bool:
     """Forget a registration token; False if there is none of this id."""
     return tx.run(sql.drop_registration_token, {"id": id_}) == 1
+
+
+# --- Short-lived tokens, and stages that were passed on a page
+
+
+def add_short_token(tx: Transaction, token_hash: bytes, purpose: str, user_id: str, expires: int) -> None:
+    """Keep a token."""
+    params = {"token_hash": token_hash, "purpose": purpose, "user_id": user_id, "expires": expires}
+    tx.run(sql.add_short_token, params)
+
+
+def short_token(tx: Transaction, token_hash: bytes, purpose: str, now: int) -> str | None:
+    """Whose token it is; None if nobody's, or no longer."""
+    row = tx.row(sql.short_token, {"token_hash": token_hash, "purpose": purpose, "now": now})
+    return None if row is None else str(row[0])
+
+
+def take_short_token(tx: Transaction, token_hash: bytes, purpose: str, now: int) -> str | None:
+    """The same, and it is gone."""
+    rows = tx.rows(sql.take_short_token, {"token_hash": token_hash, "purpose": purpose})
+    return str(rows[0][0]) if rows and rows[0][1] > now else None
+
+
+def drop_older_short_tokens(tx: Transaction, user_id: str, purpose: str, *, keep: int) -> None:
+    """Of one person's tokens for one purpose keep only the newest `keep`."""
+    tx.run(sql.drop_older_short_tokens, {"user_id": user_id, "purpose": purpose, "keep": keep - 1})
+
+
+def drop_expired(tx: Transaction, now: int) -> None:
+    """Forget tokens and passed stages whose time is over, everybody's."""
+    tx.run(sql.drop_expired_short_tokens, {"now": now})
+    tx.run(sql.drop_expired_stages, {"now": now})
+
+
+def add_passed_stage(tx: Transaction, session_hash: bytes, passed: Passed, now: int, lifetime: int) -> None:
+    """Keep that a stage was passed for a session."""
+    drop_expired(tx, now)
+    tx.run(
+        sql.add_passed_stage,
+        {
+            "session_hash": session_hash,
+            "stage": passed.stage,
+            "user_id": passed.user_id,
+            "password_number": passed.password_number,
+            "invitation_hash": passed.invitation_hash,
+            "expires": now + lifetime,
+        },
+    )
+
+
+def has_passed_stage(tx: Transaction, session_hash: bytes, now: int) -> bool:
+    """Whether a stage was passed for a session."""
+    return tx.row(sql.passed_stage, {"session_hash": session_hash, "now": now}) is not None
+
+
+def take_passed_stage(tx: Transaction, session_hash: bytes, now: int) -> Passed | None:
+    """The stage that was passed for a session, which is gone by that."""
+    rows = tx.rows(sql.take_passed_stage, {"session_hash": session_hash})
+    if not rows or rows[0][4] <= now:
+        return None
+    stage, user_id, number, invitation_hash, _ = rows[0]
+    return Passed(stage, user_id, number, None if invitation_hash is None else bytes(invitation_hash))

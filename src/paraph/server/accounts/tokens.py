@@ -11,6 +11,7 @@ from paraph.protocol.base64 import b64url
 ACCESS_PREFIX = "pph_"
 REFRESH_PREFIX = "pphf_"
 REGISTRATION_PREFIX = "pphr_"
+SHORT_PREFIX = "pphs_"
 _DEVICE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -27,6 +28,11 @@ def refresh_token() -> str:
 def registration_token() -> str:
     """A new registration token: `pphr_` and 22 characters of base64url (Matrix allows at most 64 in all)."""
     return REGISTRATION_PREFIX + b64url(secrets.token_bytes(16))
+
+
+def short_token() -> str:
+    """A new token that lives for minutes: `pphs_` and 43 characters of base64url."""
+    return SHORT_PREFIX + b64url(secrets.token_bytes(32))
 
 
 def digest(token: str) -> bytes:

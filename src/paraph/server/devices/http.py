@@ -48,13 +48,14 @@ def _devices(devices: Devices, accounts: Accounts) -> list[Endpoint]:
 
     async def delete(request: Request) -> Reply:
         user_id, body = request.person.user_id, request.json(DeviceDeletion)
-        await accounts.check_user_interactive(request, user_id, body.auth)
-        await devices.delete(user_id, [request.params["device_id"]])
+        device_id = request.params["device_id"]
+        await accounts.check_user_interactive(request, user_id, body.auth, f"delete device {device_id}")
+        await devices.delete(user_id, [device_id])
         return EMPTY
 
     async def delete_several(request: Request) -> Reply:
         user_id, body = request.person.user_id, request.json(DevicesDeletion)
-        await accounts.check_user_interactive(request, user_id, body.auth)
+        await accounts.check_user_interactive(request, user_id, body.auth, "delete devices")
         await devices.delete(user_id, body.devices)
         return EMPTY
 
@@ -113,7 +114,7 @@ def _identity(devices: Devices, accounts: Accounts) -> list[Endpoint]:
         keys = cross_signing.checked(body, user_id)
         authorised = await devices.replaces_identity(user_id, keys)
         if authorised:
-            await accounts.check_user_interactive(request, user_id, body.auth)
+            await accounts.check_user_interactive(request, user_id, body.auth, "cross-signing keys")
         await devices.put_identity(user_id, keys, authorised=authorised)
         return EMPTY
 

@@ -4,7 +4,16 @@ Every room offers its `Endpoint`s; `asgi.Application` answers exactly those and 
 the whole API: the token walk iterates over it, and no route can exist that the walk does not see.
 """
 
-from paraph.server.http.endpoint import Access, Endpoint, PartnerPrincipal, PersonPrincipal, Reply, Request, Stream
+from paraph.server.http.endpoint import (
+    Access,
+    Endpoint,
+    PartnerPrincipal,
+    PersonPrincipal,
+    Reply,
+    Request,
+    Standing,
+    Stream,
+)
 from paraph.server.http.errors import ApiError, MatrixError, OAuthError, Problem
 
 __all__ = [
@@ -18,5 +27,6 @@ __all__ = [
     "Problem",
     "Reply",
     "Request",
+    "Standing",
     "Stream",
 ]

@@ -21,7 +21,9 @@ from paraph.server.http.endpoint import (
     Principal,
     Reply,
     Request,
+    Standing,
     api_of,
+    query_pairs,
     refuse_nul,
 )
 from paraph.server.http.errors import ApiError, MatrixError, Overloaded, render
@@ -36,6 +38,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Guarding = Callable[[str], AbstractContextManager[None]]
 """(token): a context in which a handler runs."""
+Moderate = Callable[[Endpoint, PersonPrincipal], None]
+"""(endpoint, person): raises ApiError where an account that does not stand well may not call this."""
 ErrorPage = Callable[[ApiError, str], Reply | None]
 """(error, raw path): the error as a page for people, or None where the path is no page's."""
 
@@ -95,8 +99,10 @@ class Application:
         guards: Mapping[Access, Guarding] = MappingProxyType({}),
         overloads: tuple[type[Exception], ...] = (),
         error_page: ErrorPage = lambda _error, _path: None,
+        moderate: Moderate = lambda _endpoint, _person: None,
     ) -> None:
-        """`partners` is needed where the table has endpoints for them.
+        """`partners` is needed where the table has endpoints for them. `moderate` judges calls by accounts that are
+        not in good standing.
 
         `guards` stand around the handlers of endpoints with that access, and are given the caller's token.
 
@@ -111,6 +117,7 @@ class Application:
         self._lifespan = lifespan
         self._guards = guards
         self._overloads = overloads
+        self._moderate = moderate
         self.answered: dict[tuple[str, str, int], int] = {}
         """Requests so far, by method, path of the endpoint with its variables unfilled, and status."""
         self._error_page = error_page
@@ -144,7 +151,7 @@ class Application:
         except self._overloads:
             reply = self._refused(Overloaded(), raw_path)
         except Exception:
-            # The path may hold ids but never a secret: tokens travel in headers only.
+            # The path may hold ids but never a secret, and a query is not logged.
             log.exception("request failed", method=scope["method"], path=raw_path)
             failure = ApiError(500, "M_UNKNOWN", "the platform failed to answer; the failure is logged")
             reply = self._refused(failure, raw_path)
@@ -174,6 +181,8 @@ class Application:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         address = scope["client"][0] if scope["client"] else "unknown"
         token = bearer_token(headers)
+        if token is None and endpoint.access in _PEOPLE and endpoint.path.startswith("/_matrix/"):
+            token = query_token(scope["query_string"])
         told = ToldLimits(self._limiter, scope, endpoint) if is_told(endpoint) else None
         if endpoint.access is Access.PARTNER:
             principal: Principal = await self._partner(presented(headers, method, raw_path))
@@ -211,9 +220,11 @@ class Application:
                 401,
                 "M_UNKNOWN_TOKEN",
                 f"this endpoint needs {endpoint.access.value}, and this is not a live one",
-                extra={"soft_logout": False} if endpoint.access is Access.PERSON else None,
+                extra={"soft_logout": False} if endpoint.access in _PEOPLE else None,
                 headers=(_CHALLENGE_INVALID,),
             )
+        if isinstance(principal, PersonPrincipal) and principal.standing is not Standing.GOOD:
+            self._moderate(endpoint, principal)
         return principal
 
 
@@ -222,19 +233,29 @@ def _limited(principal: Principal) -> str:
     return principal.user_id if isinstance(principal, PersonPrincipal) else str(principal)
 
 
+_PEOPLE = frozenset({Access.PERSON, Access.PERSON_OR_OPERATOR})
 _CHALLENGE = (b"www-authenticate", b"Bearer")
 _CHALLENGE_INVALID = (b"www-authenticate", b'Bearer error="invalid_token"')
 
 
 def bearer_token(headers: list[tuple[bytes, bytes]]) -> str | None:
-    """The token of the Authorization header (RFC 6750 section 2.1), or None.
-
-    Tokens in the query string are not accepted: they would end up in logs and histories.
-    """
+    """The token of the Authorization header (RFC 6750 section 2.1), or None."""
     for name, value in headers:
         if name == b"authorization" and value[:7].lower() == b"bearer ":
             return value[7:].strip().decode("latin-1")
     return None
+
+
+def query_token(query_string: bytes) -> str | None:
+    """The token of the query parameter `access_token`, or None.
+
+    For people only, whom the Client-Server API promises it ("Homeservers MUST support both methods"): such a token
+    ends up in the logs of proxies and in histories. Here no query is ever logged.
+    """
+    if b"access_token=" not in query_string:
+        return None
+    found = [value for name, value in query_pairs(query_string) if name == "access_token"]
+    return found[-1] if found else None
 
 
 def presented(headers: list[tuple[bytes, bytes]], method: str, path: str) -> Presented:

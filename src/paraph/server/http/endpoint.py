@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -26,16 +26,26 @@ class Access(Enum):
 
     PUBLIC = "anyone"
     PERSON = "a person's access token"
+    PERSON_OR_OPERATOR = "a person's access token or the operator's admin token"
     PARTNER = "a partner's access token"
     OPERATOR = "the operator's admin token"
 
 
+class Standing(Enum):
+    """What an account may do (Client-Server API, "Account suspension" and "Account locking")."""
+
+    GOOD = "good"
+    SUSPENDED = "suspended"
+    LOCKED = "locked"
+
+
 @dataclass(frozen=True, slots=True)
 class PersonPrincipal:
-    """A person calling with one of her devices."""
+    """A person calling with one of her devices. How her account stands is no part of who she is."""
 
     user_id: str
     device_id: str
+    standing: Standing = field(default=Standing.GOOD, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,11 @@ class Request:
         return self.principal
 
     @property
+    def by_operator(self) -> bool:
+        """Whether it is the operator who calls."""
+        return isinstance(self.principal, OperatorPrincipal)
+
+    @property
     def partner(self) -> PartnerPrincipal:
         """The calling partner; only for endpoints with `Access.PARTNER`."""
         if not isinstance(self.principal, PartnerPrincipal):
@@ -123,10 +138,7 @@ class Request:
 
     def query_pairs(self) -> list[tuple[str, str]]:
         """The query parameters in order, repeated names kept."""
-        if not self.query_string:
-            return []
-        pairs = (part.partition("=") for part in self.query_string.decode("latin-1").split("&") if part)
-        return [(_unquote(name), _unquote(value)) for name, _, value in pairs]
+        return query_pairs(self.query_string)
 
     def query_int(self, name: str, default: int, lowest: int, highest: int) -> int:
         """An integer parameter, clamped into [lowest, highest]; raises M_INVALID_PARAM when not a number."""
@@ -153,9 +165,19 @@ class Request:
         return parse_json(self.body or b"{}", kind)
 
 
+def query_pairs(query_string: bytes) -> list[tuple[str, str]]:
+    """The parameters of a query in order, repeated names kept."""
+    if not query_string:
+        return []
+    pairs = (part.partition("=") for part in query_string.decode("latin-1").split("&") if part)
+    return [(_unquote(name), _unquote(value)) for name, _, value in pairs]
+
+
 def parse_json(data: bytes, kind: type[T]) -> T:
     """`data` as `kind`; raises M_NOT_JSON (not JSON at all) or M_BAD_JSON (JSON of another shape)."""
     try:
+        if not data.isascii():
+            data.decode()  # msgspec passes over the bytes of members that `kind` does not know
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
         raise MatrixError(400, "M_BAD_JSON", f"the body does not fit: {error}") from None

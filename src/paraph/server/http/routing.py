@@ -22,6 +22,10 @@ class DuplicateEndpoint(Exception):
     """Two rooms claim the same method and path."""
 
 
+OLDER_NAMES = (("/_matrix/client/v3", "r0"), ("/_matrix/media/v3", "r0"))
+"""Prefixes and what older clients write in place of their last segment: the same endpoints under another name."""
+
+
 class Router:
     """A tree of path segments; fixed segments win over variables."""
 
@@ -29,6 +33,15 @@ class Router:
         self._root = _Node()
         for endpoint in endpoints:
             self._add(endpoint)
+        for prefix, older in OLDER_NAMES:
+            self._also(prefix.split("/")[1:], older)
+
+    def _also(self, segments: list[str], older: str) -> None:
+        node: _Node | None = self._root
+        for segment in segments[:-1]:
+            node = None if node is None else node.fixed.get(segment)
+        if node is not None and segments[-1] in node.fixed:
+            node.fixed[older] = node.fixed[segments[-1]]
 
     def _add(self, endpoint: Endpoint) -> None:
         node, names = self._root, []

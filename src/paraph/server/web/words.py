@@ -32,6 +32,7 @@ COUNTED = {
 """Kinds of public records, many of each, in the order in which they are counted."""
 
 FIELDS = {
+    "act": "Act",
     "admin": "Act",
     "after": "After",
     "agreement_hash": "Hash of the agreement",
