@@ -18,6 +18,8 @@ from tests.protocol.examples import ADDRESS, KEYS, NOW, SERVER, SLUG
 FIRST = examples.agreement()
 SECOND = examples.agreement(version=2, predecessor=document_hash(FIRST), reason="More purposes.")
 THIRD = examples.agreement(version=3, predecessor=document_hash(SECOND))
+HASTY = examples.agreement(version=2, predecessor=document_hash(FIRST), verbs=["metadata", "read", "friends"])
+"""An extension that does not wait for the notice."""
 ENDING = examples.by_partner(examples.agreement_ended())
 DEVICE = examples.partner_device()
 DEVICE_ENDING = examples.by_operator(examples.partner_device_ended())
@@ -107,6 +109,7 @@ OTHER_KEY = sign(
         ([leaf("agreement", FIRST), leaf("agreement", THIRD)], 1),
         ([leaf("agreement", FIRST), leaf("agreement", FIRST)], 1),
         ([leaf("agreement", FIRST), leaf("agreement", examples.agreement(version=2, predecessor="A" * 43))], 1),
+        ([leaf("agreement", FIRST), leaf("agreement", HASTY)], 1),
         ([private(1), leaf("agreement", SECOND)], 1),
         ([private(1), leaf("partner-device", DEVICE)], 1),
         ([leaf("agreement", FIRST), leaf("agreement-ended", examples.agreement_ended())], 1),
@@ -133,6 +136,7 @@ OTHER_KEY = sign(
         "version left out",
         "version twice",
         "another predecessor",
+        "no notice of an extension",
         "no first version",
         "device without agreement",
         "unsigned ending",

@@ -13,6 +13,7 @@ from paraph.audit.watch_events import Event, Level
 from paraph.audit.watch_state import BadState, State
 from paraph.protocol.entry import epoch_leaf
 from paraph.protocol.errors import ProtocolError
+from paraph.protocol.limits import DAY_MS
 from paraph.protocol.receipt import make_receipt
 from paraph.protocol.signing import SigningKey, document_hash
 from paraph.tlog import checkpoint, policy
@@ -31,6 +32,7 @@ SECOND = examples.agreement(
     predecessor=document_hash(FIRST),
     max_retention_days=FIRST["max_retention_days"] + 1,
     verbs=["read"],
+    **{"from": NOW + 30 * DAY_MS},
 )
 
 

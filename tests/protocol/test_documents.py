@@ -14,7 +14,10 @@ from paraph.protocol.agreement import (
     Agreement,
     AgreementEnded,
     agreement_in_force,
+    begins,
+    check_notice,
     check_successor,
+    extensions,
     verify_agreement,
     verify_agreement_ended,
 )
@@ -405,3 +408,47 @@ def test_the_agreement_in_force_is_the_newest_begun() -> None:
         assert agreement_in_force(versions, NOW + 10) is None
     assert agreement_in_force([first], first.from_ - 1) is None
     assert agreement_in_force([], NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"verbs": ["metadata", "read", "friends"]}, ["verbs"]),
+        ({"purposes": ["recommendations", "statistics", "advertising"]}, ["purposes"]),
+        ({"max_duration_days": 91}, ["max_duration_days"]),
+        ({"max_retention_days": 31}, ["max_retention_days"]),
+        ({"until": NOW + 201 * DAY_MS}, ["until"]),
+        ({"limits": {"requests_per_minute": 601}}, ["limits"]),
+        ({"limits": {"requests_per_minute": 600, "drafts_per_day": 1}}, ["limits"]),
+        ({"notice_days": 29}, ["notice_days"]),
+        ({"verbs": ["friends"], "max_retention_days": 1}, ["verbs"]),
+        ({"verbs": ["read"], "purposes": ["statistics"], "max_duration_days": 1, "limits": {}, "notice_days": 31}, []),
+        ({"reason": "Another name.", "name": "Films", "ties": ["One director is the other's."]}, []),
+    ],
+)
+def test_an_extension_begins_after_its_predecessors_notice(changes: dict[str, Any], found: list[str]) -> None:
+    """Whatever allows more, or binds less, waits for as long as the version before promised; the rest does not."""
+    first = parse(Agreement, examples.agreement())
+    second = parse(Agreement, examples.agreement(version=2, predecessor=first.hash, **{"from": NOW, **changes}))
+    later = NOW + 30 * DAY_MS
+    assert extensions(first, second) == found
+    assert begins(second, first, NOW) == (later if found else NOW)
+    assert begins(second, first, NOW - 40 * DAY_MS) == NOW
+    in_time = parse(Agreement, examples.agreement(version=2, predecessor=first.hash, **{**changes, "from": later}))
+    check_notice(first, in_time, NOW)
+    assert begins(in_time, first, NOW) == later
+    if found:
+        with pytest.raises(DocumentError, match=rf"30 days of notice .* extends {found[0]}"):
+            check_notice(first, second, NOW)
+        with pytest.raises(DocumentError):
+            check_notice(first, in_time, NOW + 1)
+    else:
+        check_notice(first, second, NOW)
+
+
+def test_without_notice_promised_an_extension_begins_at_its_time() -> None:
+    """Who promised no notice owes none, and a first version extends nothing."""
+    first = parse(Agreement, examples.agreement(notice_days=0))
+    second = parse(Agreement, examples.agreement(version=2, predecessor=first.hash, verbs=["friends"], notice_days=0))
+    assert begins(second, first, NOW) == second.from_
+    assert begins(first, None, NOW) == first.from_

@@ -15,6 +15,7 @@ from paraph.audit.errors import BadRecord
 from paraph.protocol.agreement import (
     Agreement,
     AgreementEnded,
+    check_notice,
     check_successor,
     verify_agreement,
     verify_agreement_ended,
@@ -125,6 +126,7 @@ class _Partner:
         for before, after in pairwise(found):
             with _naming(after.index):
                 check_successor(before.document, after.document)
+                check_notice(before.document, after.document, after.ts)
         return found
 
     def _endings(self, agreements: list[Record[Agreement]]) -> list[Record[AgreementEnded]]:

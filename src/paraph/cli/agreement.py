@@ -10,8 +10,9 @@ import typer
 from paraph.cli.admin import Admin, AsJson, Data
 from paraph.cli.keyfiles import MASTER, read_signing_key
 from paraph.cli.output import emit_json, emit_rows, fail, out
-from paraph.protocol.agreement import OPERATOR_KEY_ID, Agreement
+from paraph.protocol.agreement import OPERATOR_KEY_ID, Agreement, extensions
 from paraph.protocol.documents import parse
+from paraph.protocol.entry import day_of
 from paraph.protocol.errors import ProtocolError
 from paraph.protocol.identifiers import partner_user_id
 from paraph.protocol.signing import document_hash, sign
@@ -23,11 +24,14 @@ Document = Annotated[Path, typer.Argument(help="The agreement's JSON file.")]
 
 
 def draft_agreement(platform: dict[str, Any], partner: dict[str, Any], **terms: Any) -> dict[str, Any]:
-    """An unsigned agreement that follows the partner's newest version; `terms` replace the modest defaults."""
+    """An unsigned agreement that follows the partner's newest version; `terms` replace the modest defaults.
+
+    One that extends the newest begins after the notice that that one promised, and a day more, for both to sign it.
+    """
     records = sorted(partner["agreements"], key=lambda record: record["document"]["version"])
     newest = records[-1]["document"] if records else None
     now = int(time.time() * 1000)
-    return {
+    document: dict[str, Any] = {
         "type": "org.paraph.agreement",
         "partner": partner["slug"],
         "name": partner["name"],
@@ -51,7 +55,15 @@ def draft_agreement(platform: dict[str, Any], partner: dict[str, Any], **terms: 
         "until": now + 365 * DAY,
         "notice_days": 30,
         "reason": None,
-    } | terms
+    }
+    document |= terms
+    if newest and newest["notice_days"] and "from" not in terms and _extends(newest, document):
+        document["from"] = now + (newest["notice_days"] + 1) * DAY
+    return document
+
+
+def _extends(newest: dict[str, Any], document: dict[str, Any]) -> bool:
+    return bool(extensions(parse(Agreement, newest), parse(Agreement, document)))
 
 
 def sign_as_operator(document: dict[str, Any], server_name: str, key_file: Path) -> dict[str, Any]:
@@ -87,7 +99,8 @@ def draft(
     platform = admin.get("/_paraph/v1/platform")
     document = draft_agreement(platform, admin.get(f"/_paraph/v1/partners/{slug}"), **terms)
     _write(file, document)
-    out.print(f"{file}: version {document['version']}, unsigned. Read it, then let both sides sign:")
+    out.print(f"{file}: version {document['version']}, unsigned, in force from {day_of(document['from'])} on.")
+    out.print("Read it, then let both sides sign:")
     out.print(f"  paraph agreement sign {file} --operator --data {data}")
     name = platform["server_name"]
     out.print(f"  paraph agreement sign {file} --key ./{slug}/{MASTER} --server-name {name}")

@@ -1,6 +1,6 @@
-"""Agreements between operator and partner: public, versioned, signed by both."""
+"""Agreements between operator and partner: public, versioned, signed by both, extended only after notice."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -141,12 +141,54 @@ def check_successor(predecessor: Agreement, agreement: Agreement) -> None:
         raise DocumentError(f"expected the predecessor {predecessor.hash}, found {agreement.predecessor}")
 
 
-def agreement_in_force(agreements: Iterable[Agreement], at: int) -> Agreement | None:
+def extensions(predecessor: Agreement, agreement: Agreement) -> list[str]:
+    """The members in which a version allows more than the one before, or binds less; empty if it only narrows.
+
+    More verbs or purposes, longer grants or retention, a later end, a higher limit or a new one, a shorter notice.
+    """
+    found = [
+        name for name in ("verbs", "purposes") if not set(getattr(agreement, name)) <= set(getattr(predecessor, name))
+    ]
+    longer = ("max_duration_days", "max_retention_days", "until")
+    found += [name for name in longer if getattr(agreement, name) > getattr(predecessor, name)]
+    if any(limit > predecessor.limits.get(name, -1) for name, limit in agreement.limits.items()):
+        found.append("limits")
+    if agreement.notice_days < predecessor.notice_days:
+        found.append("notice_days")
+    return found
+
+
+def begins(agreement: Agreement, predecessor: Agreement | None, recorded: int) -> int:
+    """When a version takes effect (ms): at its `from`; an extension no sooner than its predecessor's notice allows.
+
+    `recorded` is the time of its record in the log.
+    """
+    if predecessor is None or predecessor.notice_days == 0 or not extensions(predecessor, agreement):
+        return agreement.from_
+    return max(agreement.from_, recorded + predecessor.notice_days * bounds.DAY_MS)
+
+
+def check_notice(predecessor: Agreement, agreement: Agreement, recorded: int) -> None:
+    """Check that a version recorded at this time (ms) keeps the notice that the one before promised.
+
+    Raises DocumentError.
+    """
+    if begins(agreement, predecessor, recorded) > agreement.from_:
+        raise DocumentError(
+            f"version {predecessor.version} promises {predecessor.notice_days} days of notice before an extension, and "
+            f"this one extends {', '.join(extensions(predecessor, agreement))}: expected a `from` that many days ahead"
+        )
+
+
+def agreement_in_force(
+    agreements: Iterable[Agreement], at: int, begin: Callable[[Agreement], int] = lambda agreement: agreement.from_
+) -> Agreement | None:
     """Of one partner's agreements that have not been ended, the newest version begun at a time in milliseconds.
 
-    None if none has begun or if that version has run out: an older version does not come back.
+    None if none has begun or if that version has run out: an older version does not come back. `begin` says when each
+    takes effect, by default at its `from`.
     """
-    begun = [agreement for agreement in agreements if agreement.from_ <= at]
+    begun = [agreement for agreement in agreements if begin(agreement) <= at]
     newest = max(begun, key=lambda agreement: agreement.version, default=None)
     return newest if newest is not None and at < newest.until else None
 

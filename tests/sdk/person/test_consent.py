@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from paraph.protocol.enrolment import verify_enrolment
+from paraph.protocol.entry import public_leaf
 from paraph.protocol.errors import ProtocolError
 from paraph.protocol.signing import SigningKey, document_hash, sign
 from paraph.sdk import (
@@ -53,6 +54,12 @@ async def reaches_partner(person: Person, platform: Platform) -> bool:
     known = {s["session"]["session_id"] for s in _room_shares(platform)}
     assert set(sessions) <= known
     return str(platform.sent[-1]["session_id"]) in known
+
+
+def passes(platform: Platform, milliseconds: int) -> None:
+    """Time goes by, and the log has an epoch then."""
+    platform.now += milliseconds
+    platform.log.publish(time=platform.now)
 
 
 def _room_shares(platform: Platform) -> list[dict[str, Any]]:
@@ -167,6 +174,41 @@ async def test_agreement_that_does_not_check_is_not_granted_under(
     with pytest.raises(TrustError):
         await person.grant(SLUG, terms(platform))
     assert platform.grants == []
+
+
+def _wider(platform: Platform, begins: int) -> dict[str, Any]:
+    """A second version that adds drafts, against the fourteen days of notice that the first one promises."""
+    first = platform.listed["agreements"][0]["document"]
+    verbs = ["read", "write:draft"]
+    return platform.agreement(version=2, predecessor=document_hash(first), verbs=verbs, **{"from": begins})
+
+
+async def test_an_extension_without_its_notice_is_not_in_force(platform: Platform) -> None:
+    """The device counts from the record's time: until the notice is over it grants and shares by the older version."""
+    person = await granted(platform)
+    platform.record("agreement", _wider(platform, platform.now))
+    with pytest.raises(ProtocolError):
+        await person.grant(SLUG, terms(platform, verbs=["write:draft"]))
+    assert await reaches_partner(person, platform)
+    passes(platform, 14 * DAY - 1000)
+    with pytest.raises(ProtocolError):
+        await person.grant(SLUG, terms(platform, verbs=["write:draft"]))
+    passes(platform, 2000)
+    made = await person.grant(SLUG, terms(platform, verbs=["write:draft"]))
+    assert made.grant.agreement.version == 2
+
+
+async def test_a_record_that_names_an_earlier_time_than_the_log_gains_nothing(platform: Platform) -> None:
+    """A leaf can be given any time; the epoch that it came into the log with cannot, and the notice runs from there."""
+    person = await platform.person()
+    await person.enrol()
+    document, backdated = _wider(platform, platform.now), platform.now - 15 * DAY
+    platform.listed["agreements"].append({"kind": "agreement", "partner": SLUG, "ts": backdated, "document": document})
+    platform.log.publish(public_leaf("agreement", SLUG, backdated, document), time=platform.now)
+    with pytest.raises(ProtocolError):
+        await person.grant(SLUG, terms(platform, verbs=["write:draft"]))
+    passes(platform, 14 * DAY)
+    assert (await person.grant(SLUG, terms(platform, verbs=["write:draft"]))).grant.agreement.version == 2
 
 
 async def test_grant_must_reach_the_log(platform: Platform) -> None:

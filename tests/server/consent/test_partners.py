@@ -151,6 +151,53 @@ async def test_an_agreement_needs_both_signatures_the_known_keys_and_its_predece
         assert [record["document"]["version"] for record in shown["agreements"]] == [1, 2]
 
 
+async def published(here: World) -> list[dict[str, Any]]:
+    """The public versions of the partner's agreement."""
+    shown = (await here.http.get("/_paraph/v1/partners/marquee")).json()
+    return [record["document"] for record in shown["agreements"]]
+
+
+async def test_an_extension_waits_for_the_notice_that_was_promised(tmp_path: Path) -> None:
+    """It is a public record at once and may be used from its date on; a shorter notice than promised is refused."""
+    async with world(tmp_path) as here:
+        author, partner = await here.add_person("author"), PartnerParty("marquee")
+        await here.register(partner)
+        assert (await here.agree(partner, notice_days=14)).status_code == 200
+        first, wider = partner.agreement, {"verbs": ["metadata", "read", "friends"], "notice_days": 14}
+        for early in (NOW - DAY, NOW, here.clock.now + 14 * DAY - 1):
+            refused = await here.agree(partner, **wider, **{"from": early})
+            assert refused.status_code == 400
+            assert "14 days of notice before an extension, and this one extends verbs" in refused.text
+        assert await published(here) == [first]
+        assert (await here.agree(partner, **wider, **{"from": here.clock.now + 14 * DAY})).status_code == 200
+        assert await published(here) == [first, partner.agreement]
+
+        early_grant = await here.post_grant(author, here.grant(author, partner, verbs=["read", "friends"]))
+        assert early_grant.status_code == 403
+        assert "expected a grant under version 1" in early_grant.text
+        second, partner.agreement = partner.agreement, first
+        await here.add_grant(author, partner)
+        partner.agreement = second
+        here.clock.now += 14 * DAY
+        taken = await here.post_grant(author, here.grant(author, partner, verbs=["read", "friends"]))
+        assert taken.status_code == 200, taken.text
+        narrower = await here.agree(partner, verbs=["read"], notice_days=14, **{"from": here.clock.now})
+        assert narrower.status_code == 200
+        live = [grant["live"] for grant in (await here.get("/_paraph/v1/grants", author.device)).json()["grants"]]
+        assert live == [True, True]
+
+
+async def test_an_ending_does_not_cut_the_notice_short(tmp_path: Path) -> None:
+    """Ending an agreement and making a wider one at once is what the notice is for, too."""
+    async with world(tmp_path) as here:
+        partner = PartnerParty("marquee")
+        await here.register(partner)
+        await here.agree(partner, notice_days=14)
+        assert (await here.end_agreement(partner)).status_code == 200
+        assert (await here.agree(partner, verbs=["read", "friends"], notice_days=14)).status_code == 400
+        assert (await here.agree(partner, notice_days=14)).status_code == 200
+
+
 async def test_an_ending_names_its_agreement_and_lies_not_ahead(tmp_path: Path) -> None:
     """Either side may end; strangers may not, and an ending is no notice."""
     async with world(tmp_path) as here:

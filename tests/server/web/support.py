@@ -188,10 +188,10 @@ SECOND = {
 
 async def furnish(here: Explored) -> None:
     """Partners in every state, a person who grants, hostile documents; all of it in the log when this returns."""
-    marquee = await here.add_partner("marquee", "Marquee", {}, SECOND)
+    marquee = await here.add_partner("marquee", "Marquee", {"notice_days": 0}, SECOND)
     await marquee.publish_device()
     await here.end_device("marquee")
-    tempo = await here.add_partner("tempo", "Tempo & Söhne <b>", {}, {"reason": "A correction."})
+    tempo = await here.add_partner("tempo", "Tempo & Söhne <b>", {"notice_days": 0}, {"reason": "A correction."})
     await tempo.publish_device()
     await here.end_agreement("tempo", "The contract is over.")
     await here.add_partner("umbra", "Umbra")

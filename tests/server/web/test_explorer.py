@@ -129,6 +129,8 @@ async def test_partners_show_where_they_stand(here: Explored) -> None:
     assert tempo["agreements"][0]["ended"]["by"] == ["operator"]
     shown = (await page(here, f"{ROOT}/partners/tempo")).text
     assert "The contract is over." in shown
+    announced = (await page(here, f"{ROOT}/partners/later/agreements/1")).text
+    assert "not in force yet, in force from" in announced
 
 
 async def test_an_agreement_is_shown_whole_with_what_it_changed(here: Explored) -> None:

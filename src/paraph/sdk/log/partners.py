@@ -7,20 +7,22 @@ not verify, or is not in the log yet: it only closes.
 """
 
 import logging
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from paraph.protocol.agreement import Agreement, agreement_in_force, verify_agreement
+from paraph.protocol.agreement import Agreement, agreement_in_force, begins, extensions, verify_agreement
 from paraph.protocol.base64 import unb64
 from paraph.protocol.entry import public_leaf
 from paraph.protocol.errors import ProtocolError
 from paraph.protocol.identifiers import partner_user_id
+from paraph.protocol.limits import MAX_TIME, MERGE_DELAY_MS
 from paraph.protocol.map_key import public_map_key
 from paraph.protocol.partner_device import verify_partner_device
 from paraph.sdk.engine.model import Peer
 from paraph.sdk.errors import IdentityChangedError, LogError, TrustError
 from paraph.sdk.keystore import Records
+from paraph.sdk.log.lateness import Lateness
 from paraph.sdk.log.statements import Statements
 from paraph.sdk.transport import PARAPH, Transport, path
 from paraph.tlog.merkle import leaf_hash
@@ -54,8 +56,11 @@ class ListedDevice:
 
 @dataclass(frozen=True, slots=True)
 class PartnerInfo:
-    """A partner whose agreements verify. `leaves` gives the leaf hash of each agreement by its document hash, `shown`
-    has the leaf hashes of all records that the platform shows.
+    """A partner whose agreements verify.
+
+    `leaves` gives the leaf hash of each agreement by its document hash, `recorded` the time that the leaf names (ms),
+    and `begins` when it takes effect: an extension no sooner than its predecessor's notice after it was recorded,
+    whatever its `from` says. `shown` has the leaf hashes of all records that the platform shows.
     """
 
     slug: str
@@ -66,6 +71,8 @@ class PartnerInfo:
     ended: frozenset[str]
     devices: tuple[ListedDevice, ...]
     leaves: dict[str, bytes]
+    recorded: dict[str, int]
+    begins: dict[str, int]
     shown: frozenset[bytes]
 
     @property
@@ -83,9 +90,16 @@ class PartnerInfo:
         """The version with that hash."""
         return next((a for a in self.agreements if a.hash == hash_), None)
 
+    @property
+    def has_extensions(self) -> bool:
+        """Whether some version had to be announced before it took effect."""
+        by_hash = {agreement.hash: agreement for agreement in self.agreements}
+        pairs = ((by_hash.get(agreement.predecessor or ""), agreement) for agreement in self.agreements)
+        return any(before and before.notice_days and extensions(before, after) for before, after in pairs)
+
     def in_force(self, at: int) -> Agreement | None:
         """The newest version, if it has begun, not run out and not been ended."""
-        current = agreement_in_force(self.agreements, at)
+        current = agreement_in_force(self.agreements, at, lambda agreement: self.begins[agreement.hash])
         return None if current is None or current.hash in self.ended else current
 
 
@@ -114,6 +128,25 @@ def proven(info: PartnerInfo, statements: Statements) -> ProvenPartner:
     if hidden:
         raise LogError(f"the log has {len(hidden)} records about {info.slug} that the platform does not show")
     return ProvenPartner(info, logged)
+
+
+async def dated(
+    partner: ProvenPartner, statements: Statements, transport: Transport, records: Records
+) -> ProvenPartner:
+    """The partner with its agreements' beginnings by the log's own time, where there is an extension to be judged.
+
+    A leaf names its time itself, and could name an earlier one; the epoch that closed its batch cannot, by more than
+    the merge delay. Raises LogError, SdkError.
+    """
+    info = partner.info
+    if not info.has_extensions:
+        return partner
+    came = await Lateness(transport, records, statements.tree).came({info.map_key: statements.leaves(info.map_key)})
+    times = {
+        name: max(info.recorded[name], came[leaf].time - MERGE_DELAY_MS if leaf in came else MAX_TIME)
+        for name, leaf in info.leaves.items()
+    }
+    return replace(partner, info=replace(info, begins=_beginnings(info.agreements, times)))
 
 
 class Partners:
@@ -173,27 +206,30 @@ class Partners:
         slug, master = listed["slug"], listed["master_key"]
         unb64(master, 32)
         # By what each record is, whichever list the platform shows it in: an ending among others is an ending.
-        records: dict[str, list[tuple[dict[str, Any], bytes]]] = {}
-        for kind, document, leaf in _records(listed, slug):
-            records.setdefault(kind, []).append((document, leaf))
-        agreements = [
-            (self._agreement(document, slug, master), leaf) for document, leaf in records.get("agreement", [])
-        ]
-        gone = {document["device_id"] for document, _ in records.get("partner-device-ended", [])}
+        records: dict[str, list[_Record]] = {}
+        for record in _records(listed, slug):
+            records.setdefault(record.kind, []).append(record)
+        agreements = {
+            record.leaf: self._agreement(record.document, slug, master) for record in records.get("agreement", [])
+        }
+        times = {agreements[record.leaf].hash: record.ts for record in records.get("agreement", [])}
+        gone = {record.document["device_id"] for record in records.get("partner-device-ended", [])}
         return PartnerInfo(
             slug,
             listed["name"],
             partner_user_id(slug, self._server_name),
             master,
-            tuple(agreement for agreement, _ in agreements),
-            frozenset(document["agreement_hash"] for document, _ in records.get("agreement-ended", [])),
+            tuple(agreements.values()),
+            frozenset(record.document["agreement_hash"] for record in records.get("agreement-ended", [])),
             tuple(
-                self._device(document, slug, master, leaf)
-                for document, leaf in records.get("partner-device", [])
-                if document["device_keys"]["device_id"] not in gone
+                self._device(record.document, slug, master, record.leaf)
+                for record in records.get("partner-device", [])
+                if record.document["device_keys"]["device_id"] not in gone
             ),
-            {agreement.hash: leaf for agreement, leaf in agreements},
-            frozenset(leaf for made in records.values() for _, leaf in made),
+            {agreement.hash: leaf for leaf, agreement in agreements.items()},
+            times,
+            _beginnings(agreements.values(), times),
+            frozenset(record.leaf for made in records.values() for record in made),
         )
 
     def _agreement(self, document: dict[str, Any], slug: str, master: str) -> Agreement:
@@ -213,13 +249,31 @@ class Partners:
         return ListedDevice(peer, device.created, device.expires, leaf)
 
 
-def _records(listed: dict[str, Any], slug: str) -> Iterator[tuple[str, dict[str, Any], bytes]]:
-    """Kind, document and leaf hash of every record that is shown."""
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A record that is shown: `ts` is the time (ms) that its leaf names, `leaf` the leaf's hash."""
+
+    kind: str
+    ts: int
+    document: dict[str, Any]
+    leaf: bytes
+
+
+def _records(listed: dict[str, Any], slug: str) -> Iterator[_Record]:
+    """Every record that is shown."""
     for record in (record for name in LISTS for record in listed[name]):
         if record["partner"] != slug:
             raise TrustError(f"expected a record about {slug}")
-        yield (
-            record["kind"],
-            record["document"],
-            leaf_hash(public_leaf(record["kind"], slug, record["ts"], record["document"])),
-        )
+        kind, ts, document = record["kind"], record["ts"], record["document"]
+        yield _Record(kind, ts, document, leaf_hash(public_leaf(kind, slug, ts, document)))
+
+
+def _beginnings(agreements: Iterable[Agreement], recorded: Mapping[str, int]) -> dict[str, int]:
+    """When each version takes effect, by its hash; of one whose predecessor is not shown, never."""
+    by_hash = {agreement.hash: agreement for agreement in agreements}
+    found = {}
+    for name, agreement in by_hash.items():
+        before = by_hash.get(agreement.predecessor or "")
+        known = before is not None or agreement.predecessor is None
+        found[name] = begins(agreement, before, recorded[name]) if known else MAX_TIME
+    return found

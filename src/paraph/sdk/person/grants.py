@@ -24,7 +24,7 @@ from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import GrantView, PartnerAccess
 from paraph.sdk.errors import HiddenRecordsError, LogError, NotEnrolledError, SdkError, TransportError
 from paraph.sdk.keystore import Records
-from paraph.sdk.log.partners import PartnerInfo, Partners, ProvenPartner, proven
+from paraph.sdk.log.partners import PartnerInfo, Partners, ProvenPartner, dated, proven
 from paraph.sdk.log.receipts import LedgerEntry, read_entry, read_own_entry
 from paraph.sdk.log.statements import Statements
 from paraph.sdk.log.view import INTEGRATION_MS, MAX_AGE, LogView
@@ -120,9 +120,10 @@ class Grants:
             await self._log.prove_hash(current, wait_ms=INTEGRATION_MS)
         await self._log.refresh()
         info = await self._partners.get(slug)
-        found = proven(info, await self._log.statements([info.map_key]))
+        statements = await self._log.statements([info.map_key])
+        found = proven(info, statements)
         self._partners.pin(info)
-        return found
+        return await dated(found, statements, self._transport, self._records)
 
     async def confirm(self, rendered: Any, *, since: int = 0) -> LedgerEntry:
         """Check an entry the platform answered with, and that it is in the log under its own time.
@@ -228,6 +229,7 @@ class Grants:
             leaves = statements.leaves(public_map_key(slug))
             partner = proven(await self._partners.current(slug, version, leaves), statements)
             self._partners.pin(partner.info)
+            partner = await dated(partner, statements, self._transport, self._records)
         except SdkError as error:
             log.warning("partner %s gets no keys: %s", slug, error)
             return None

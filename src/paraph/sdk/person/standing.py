@@ -109,6 +109,8 @@ class Standing:
             raise TrustError("the platform does not show the agreement that the grant names")
         for agreement in (own,) if current is None else (own, current):
             partner.check_agreement(agreement)
+        if at < info.begins[own.hash]:
+            return None
         revoked = state.revoked or self._is_revoked(grant.grant_id)
         ended = state.ended or own.hash in info.ended
         return effective_scope(grant, self._amendments(state), own, current, at=at, revoked=revoked, ended=ended)

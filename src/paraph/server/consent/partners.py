@@ -3,7 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from paraph.protocol.agreement import Agreement, check_successor, verify_agreement, verify_agreement_ended
+from paraph.protocol.agreement import (
+    Agreement,
+    check_notice,
+    check_successor,
+    verify_agreement,
+    verify_agreement_ended,
+)
 from paraph.protocol.base64 import unb64
 from paraph.protocol.documents import parse
 from paraph.protocol.entry import PUBLIC_KINDS
@@ -172,6 +178,7 @@ class Partners:
             raise DocumentError(f"expected version 1 as the first agreement, found version {agreement.version}")
         if newest is not None:
             check_successor(newest, agreement)
+            check_notice(newest, agreement, self._clock())
         if agreement.until <= self._clock():
             raise DocumentError("expected an agreement that has not run out")
 
