@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from paraph.sdk import DraftChange, DraftError, GrantChange, MessageChange, Partner, ProblemError, SqliteStore
+from paraph.sdk import (
+    DraftChange,
+    DraftError,
+    GrantChange,
+    MessageChange,
+    Partner,
+    ProblemError,
+    SqliteStore,
+    clock_of,
+)
 
 PIECES_FOR_A_PLAYLIST = 3
 LOVED = re.compile(r'"([^"]{1,80})" on repeat')
@@ -73,7 +82,8 @@ class Tempo:
 
 async def main(needs: Mapping[str, str], timeout_ms: int | None) -> None:
     """Run with what `partner.json` says."""
-    partner = Partner.open(SqliteStore.open(Path(needs["store"]), passphrase=needs["passphrase"]))
+    store = SqliteStore.open(Path(needs["store"]), passphrase=needs["passphrase"])
+    partner = Partner.open(store, now=clock_of(needs))
     try:
         await Tempo(partner, needs["purpose"]).run(timeout_ms=timeout_ms)
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paraph.cli.sandbox.control import tell
-from paraph.sdk import Message, Partner, SqliteStore
+from paraph.sdk import Message, Partner, SqliteStore, clock_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -98,7 +98,8 @@ class RunningSandbox:
 async def device(file: Path) -> AsyncIterator[Partner]:
     """A partner's device, from the file with what its program needs."""
     needs = json.loads(file.read_text())
-    partner = Partner.open(SqliteStore.open(Path(needs["store"]), passphrase=needs["passphrase"]))
+    store = SqliteStore.open(Path(needs["store"]), passphrase=needs["passphrase"])
+    partner = Partner.open(store, now=clock_of(needs))
     try:
         yield partner
     finally:

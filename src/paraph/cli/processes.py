@@ -139,11 +139,14 @@ class Witnesses:
     Two of them and a map auditor. On one machine they show how it works, and prove little: real ones are run by others.
     """
 
-    def __init__(self, root: Path, data: Path, port: int, *, origin: str = "localhost/log") -> None:
+    def __init__(
+        self, root: Path, data: Path, port: int, *, origin: str = "localhost/log", clock: Path | None = None
+    ) -> None:
         """Keep keys below `root`. The log's key is made here, in the platform's folder `data`: witnesses name it.
 
-        `port` is the one at which the platform will be: the auditor reads the log there.
+        `port` is the one at which the platform will be: the auditor reads the log there. `clock` is a sandbox's.
         """
+        self._clock = [] if clock is None else ["--sandbox-clock", str(clock)]
         self._root = root
         self._url = f"http://127.0.0.1:{port}/log"
         self.log_key = data / "keys" / "log.key"
@@ -184,6 +187,7 @@ class Witnesses:
         known = folder.create(data, f"demo.example/{name}").verifier.vkey
         command = [*LEASHED, "witness", "serve", "--data", str(data), "--port", "0", "--log", vkey]
         command += ["--audit-map", "--log-url", self._url] if name == AUDITOR else []
+        command += self._clock
         self._processes.append(begin(command, data / "witness.log", own_environment()))
         return known
 

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +59,7 @@ def run(settings: object) -> None:
     settings = settings.with_port(listener.getsockname()[1])
     try:
         with app.starting(settings.data):
-            server = app.build(settings)
+            server = app.build(settings, _clock(settings.clock_file) if settings.clock_file else app.system_time)
             _write_server_file(settings.data, settings.base_url)
     except app.REFUSALS as error:
         fail(str(error))
@@ -86,6 +87,16 @@ def run(settings: object) -> None:
     process.run(sockets=[listener])
     if not process.started:
         raise typer.Exit(1)
+
+
+def _clock(file: str) -> Callable[[], int]:
+    """A sandbox's clock."""
+    from paraph.sdk import SdkError, sandbox_clock
+
+    try:
+        return sandbox_clock(Path(file))
+    except SdkError as error:
+        fail(str(error))
 
 
 def keep_secrets_out_of_logs() -> None:

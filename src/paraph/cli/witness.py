@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,6 +68,7 @@ def serve(
     ] = None,
     port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.", min=0, max=65535)] = 8118,
     bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    sandbox_clock: Annotated[Path | None, typer.Option(hidden=True, help="The clock of a `paraph sandbox`.")] = None,
 ) -> None:
     """Run the witness. What it cosigns is on disk before it answers; it never cosigns two histories of one log.
 
@@ -76,12 +78,13 @@ def serve(
     """
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s")
     logging.getLogger("paraph.witness").setLevel(logging.INFO)
+    now = _now if sandbox_clock is None else _turned(sandbox_clock)
     try:
         logs = [note.Verifier.from_vkey(vkey) for vkey in log]
         urls = _urls(logs, log_url or [], wanted=audit_map)
         signer, store = folder.open_folder(data)
         auditors = {
-            one.name: folder.open_auditor(data, one, urls[one.name], signer.verifier.vkey, _now)
+            one.name: folder.open_auditor(data, one, urls[one.name], signer.verifier.vkey, now)
             for one in logs
             if audit_map
         }
@@ -95,11 +98,23 @@ def serve(
     _write_address(data, url, signer.verifier.vkey)
     does = "audits" if audit_map else "watches"
     err.print(f"[bold]paraph witness[/] {signer.name} at {url} {does} {', '.join(item.name for item in logs)}")
-    _run(WitnessApplication(Witness(store, signer, logs, clock=_now), auditors), listener)
+    _run(WitnessApplication(Witness(store, signer, logs, clock=now), auditors), listener)
 
 
 def _now() -> int:
     return int(time.time())
+
+
+def _turned(file: Path) -> Callable[[], int]:
+    """The seconds of a sandbox's clock."""
+    from paraph.sdk import SdkError
+    from paraph.sdk import sandbox_clock as clock_in
+
+    try:
+        clock = clock_in(file)
+    except SdkError as error:
+        fail(str(error))
+    return lambda: clock() // 1000
 
 
 def _urls(logs: list[note.Verifier], given: list[str], *, wanted: bool) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What people's devices and partners run: `Person` talks and grants, `Partner` reads what it was granted."""
 
+from paraph.sdk.clock import clock_of, sandbox_clock
 from paraph.sdk.errors import (
     ConsentRefusedError,
     DecryptionError,
@@ -101,5 +102,7 @@ __all__ = [
     "Webhooks",
     "Withheld",
     "WrongKeyError",
+    "clock_of",
+    "sandbox_clock",
     "verify_webhook",
 ]

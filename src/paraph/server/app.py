@@ -7,7 +7,7 @@ import hmac
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -97,8 +97,11 @@ def system_time() -> int:
 class Server:
     """One running platform: its rooms, and what starts and stops with it."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Open databases, keys and log below `settings.data`; raises one of REFUSALS. Nothing runs yet."""
+    def __init__(self, settings: Settings, clock: Callable[[], int] = system_time) -> None:
+        """Open databases, keys and log below `settings.data`; raises one of REFUSALS. Nothing runs yet.
+
+        `clock` gives milliseconds, for every room.
+        """
         self.settings = settings
         _private_folder(settings.data / "keys")
         for name in ("checkpoints.db", "map.db"):
@@ -109,21 +112,21 @@ class Server:
         self.accounts = Accounts(
             self.database,
             limiter,
-            system_time,
+            clock,
             server_name=settings.server_name,
             registration=settings.registration,
             secret=hmac.digest(self._admin_token.encode(), b"paraph/interaction/v1", "sha256"),
         )
         policy = load_policy(Path(settings.witnesses)) if settings.witnesses else None
         self._policy = Path(settings.witnesses).read_bytes().decode() if settings.witnesses else None
-        self.ledger = Ledger(self.database, settings.data, settings.log_origin, clock=system_time, policy=policy)
+        self.ledger = Ledger(self.database, settings.data, settings.log_origin, clock=clock, policy=policy)
         self.devices = Devices(
             self.database,
             self.accounts,
-            system_time,
+            clock,
             notify=lambda people, position: self.messenger.devices_changed(people, position),
             shares_room=lambda tx, user_id: self.messenger.shares_room(tx, user_id),
-            partners=PartnerKeys(settings.server_name, system_time),
+            partners=PartnerKeys(settings.server_name, clock),
         )
         self.accounts.moderation.on_act.append(self._note_act)
         self.accounts.on_login.append(self.devices.on_login)
@@ -134,22 +137,20 @@ class Server:
             self.accounts.exists,
             self.devices,
             hooks,
-            system_time,
+            clock,
             server_name=settings.server_name,
             require_encryption=settings.require_encryption,
         )
-        self.media = Media(
-            self.database, settings.data / "media", settings, system_time, server_name=settings.server_name
-        )
+        self.media = Media(self.database, settings.data / "media", settings, clock, server_name=settings.server_name)
         site = Site(settings.server_name, settings.base_url, settings.data)
-        self.consent = Consent(self.database, self.ledger, self.devices, self.messenger, gate, site, clock=system_time)
+        self.consent = Consent(self.database, self.ledger, self.devices, self.messenger, gate, site, clock=clock)
         # Grants end first: then nothing is written into the rooms about partners of someone who has left.
         self.accounts.on_deactivate += [self.consent.grants.on_deactivate, self.messenger.memberships.leave_all]
-        self.inbox = Inbox(self.database, self.ledger, self.devices, self.messenger, self.consent, hooks, system_time)
+        self.inbox = Inbox(self.database, self.ledger, self.devices, self.messenger, self.consent, hooks, clock)
         self.attachments = Attachments(self.database, self.ledger, self.consent, self.messenger, self.media)
         self.people = People(self.database, self.ledger, self.consent, self.messenger, self.inbox.opaque)
         sender = Sender(anywhere=settings.webhook_targets == "any")
-        self.webhooks = WebhookParts(self.database, self.inbox.opaque, system_time, sender)
+        self.webhooks = WebhookParts(self.database, self.inbox.opaque, clock, sender)
         self.consent.authorization.jwks = self.webhooks.jwks
         self.drafts = Drafts(
             self.database,
@@ -157,7 +158,7 @@ class Server:
             self.devices,
             self.consent,
             self.messenger.is_closed,
-            clock=system_time,
+            clock=clock,
             note=self.inbox.feed.note_draft,
         )
         self._expiry = Expiry(self.drafts.expire)
@@ -171,11 +172,11 @@ class Server:
             self.consent,
             self.database,
             policy=self._policy,
-            clock=system_time,
+            clock=clock,
             base_url=settings.base_url,
         )
         self._renderer = Renderer(self.explorer)
-        self._metrics = Metrics(self.ledger, self.database, lambda: self.application.answered, system_time)
+        self._metrics = Metrics(self.ledger, self.database, lambda: self.application.answered, clock)
         authenticators = {
             Access.PERSON: self.accounts.authenticate,
             Access.OPERATOR: self._operator,
@@ -287,9 +288,9 @@ def _locked(handle: int) -> bool:
     return True
 
 
-def build(settings: Settings) -> Server:
-    """The platform for these settings; raises one of REFUSALS when it must not start."""
-    return Server(settings)
+def build(settings: Settings, clock: Callable[[], int] = system_time) -> Server:
+    """The platform for these settings; raises one of REFUSALS when it must not start. `clock` gives milliseconds."""
+    return Server(settings, clock)
 
 
 def open_database(settings: Settings) -> Database:

@@ -45,8 +45,14 @@ class Settings:
     webhook_targets: str = _setting(
         "public", "where partners' webhooks may go: to https at public addresses, or anywhere", "public", "any"
     )
+    clock_file: str = _setting(
+        "", "the file by which a sandbox turns this platform's clock; empty means the machine's clock", form="a path"
+    )
     profile: str = _setting(
-        "production", "`test` is needed to switch require_encryption off or webhooks free", "production", "test"
+        "production",
+        "`test` is needed to switch require_encryption off, webhooks free, or to turn the clock",
+        "production",
+        "test",
     )
 
     def __post_init__(self) -> None:
@@ -66,6 +72,8 @@ class Settings:
             raise SettingsError("require_encryption = off is for tests only: set profile = test as well")
         if self.webhook_targets == "any" and self.profile != "test":
             raise SettingsError("webhook_targets = any is for tests only: set profile = test as well")
+        if self.clock_file and self.profile != "test":
+            raise SettingsError("clock_file is for sandboxes only: set profile = test as well")
         if self.max_upload_bytes < 1 or self.media_quota_bytes < 0:
             raise SettingsError("max_upload_bytes and media_quota_bytes are numbers of bytes")
 

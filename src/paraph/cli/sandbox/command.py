@@ -132,6 +132,31 @@ def find_keys(data: Data = FOLDER) -> None:
     _do(data, "find-keys")
 
 
+@app.command()
+def clock(
+    forward: Annotated[str | None, typer.Option(help="Let so much time pass: 90s, 30m, 12h, 10d.")] = None,
+    at: Annotated[str | None, typer.Option(help="Make it that time (UTC), to come: 2027-01-31T12:00.")] = None,
+    data: Data = FOLDER,
+) -> None:
+    """Turn the clock of everybody in the sandbox, your program's too (`clock_of`); without options, show it.
+
+    Grants expire, tokens run out, retention ends. It goes only forward, until the sandbox is begun anew.
+
+    Example: paraph sandbox clock --forward 10d
+    """
+    from paraph.cli.sandbox.clock import moment, shown, span
+    from paraph.cli.sandbox.control import tell
+
+    try:
+        more = {"forward": None if forward is None else span(forward), "at": None if at is None else moment(at)}
+    except ValueError as error:
+        fail(str(error), status=2)
+    if forward is not None and at is not None:
+        fail("either --forward or --at", status=2)
+    now = int(tell(data, "clock", **more)["now"])
+    emit_json({"now": now, "utc": shown(now)})
+
+
 def _do(data: Path, command: str, **more: Any) -> None:
     from paraph.cli.sandbox.control import tell
 
@@ -149,7 +174,7 @@ def _print(said: dict[str, Any]) -> None:
     out.print(f"The platform is at {said['url']}. What a partner's program needs:")
     for slug, file in said["partners"].items():
         out.print(f"  {slug}  {file}", soft_wrap=True)
-    out.print("Make something happen: paraph sandbox say, grant, revoke, answer, drafts, lose-keys, find-keys.")
+    out.print("Make something happen: paraph sandbox say, grant, revoke, answer, drafts, lose-keys, find-keys, clock.")
     out.print("Ctrl-C stops it all.")
 
 

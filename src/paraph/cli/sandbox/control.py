@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from paraph.cli.output import fail
+from paraph.cli.sandbox.clock import CannotTurn, Clock
 from paraph.cli.sandbox.folder import STATE
 from paraph.cli.sandbox.people import People, Unknown
 from paraph.protocol.errors import ProtocolError
@@ -22,9 +23,10 @@ PATIENCE = 60.0
 class Control:
     """Takes commands for the people of the sandbox."""
 
-    def __init__(self, people: People) -> None:
+    def __init__(self, people: People, clock: Clock) -> None:
         self.secret = secrets.token_urlsafe(24)
         self._people = people
+        self._clock = clock
         self._does: dict[str, Callable[[Json], Awaitable[Json]]] = {
             "say": self._say,
             "grant": self._grant,
@@ -33,6 +35,7 @@ class Control:
             "drafts": self._drafts,
             "lose-keys": self._lose_keys,
             "find-keys": self._find_keys,
+            "clock": self._turn,
         }
 
     async def listen(self) -> tuple[asyncio.Server, int]:
@@ -43,7 +46,7 @@ class Control:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             answer = await self._do(json.loads(await reader.readline()))
-        except (SdkError, ProtocolError, Unknown) as error:
+        except (SdkError, ProtocolError, Unknown, CannotTurn) as error:
             answer = {"error": f"{error}"}
         except (ValueError, KeyError, TypeError):
             answer = {"error": "the sandbox does not understand this command"}
@@ -78,6 +81,12 @@ class Control:
 
     async def _find_keys(self, _asked: Json) -> Json:
         return {"losing": False, "found": await self._people.find_keys()}
+
+    async def _turn(self, asked: Json) -> Json:
+        now, at, forward = self._clock.now(), asked["at"], asked["forward"]
+        if at is None and forward is None:
+            return {"now": now}
+        return {"now": await self._people.turn(self._clock, forward if at is None else at - now)}
 
 
 def state(folder: Path) -> Json:

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-LOCK, STATE = "lock", "sandbox.json"
+from paraph.sdk.clock import AHEAD
+
+LOCK, STATE, CLOCK = "lock", "sandbox.json", "clock.json"
 PARTS = ("platform", "witnesses", "people", "partners")
 MARK = "this folder belongs to `paraph sandbox`, which clears it at each start\n"
 
@@ -35,6 +37,7 @@ def claimed(folder: Path) -> Iterator[None]:
         for part in PARTS:
             shutil.rmtree(folder / part, ignore_errors=True)
             (folder / part).mkdir(mode=0o700, exist_ok=True)
+        write(folder / CLOCK, {AHEAD: 0})
         try:
             yield
         finally:

@@ -9,6 +9,7 @@ from typing import Any
 from paraph.cli.operator import Operator
 from paraph.cli.sandbox.folder import write
 from paraph.sdk import Partner, SqliteStore
+from paraph.sdk.clock import CLOCK
 
 PURPOSE = "recommendations"
 VERBS = ("metadata", "read", "write:draft", "delete:via-partner")
@@ -24,7 +25,7 @@ class Wanted:
     room: str
 
 
-async def admitted(url: str, folder: Path, operator: Operator, wanted: Wanted) -> Path:
+async def admitted(url: str, folder: Path, operator: Operator, wanted: Wanted, clock: Path) -> Path:
     """Register a partner, publish its agreement and its device; returns the file with what its program needs."""
     own = folder / wanted.slug
     own.mkdir(parents=True, mode=0o700)
@@ -46,6 +47,7 @@ async def admitted(url: str, folder: Path, operator: Operator, wanted: Wanted) -
         "passphrase": passphrase,
         "purpose": PURPOSE,
         "redirect_uri": REDIRECT_URI,
+        CLOCK: str(clock),
     }
     write(own / FILE, needs)
     return own / FILE

@@ -3,15 +3,15 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from paraph.cli.sandbox.clock import Clock
 from paraph.cli.sandbox.partners import PURPOSE, VERBS
 from paraph.cli.sandbox.post import Post
 from paraph.cli.sandbox.words import AUTHOR, CORRESPONDENT, ROOMS, Line, lines
 from paraph.sdk import DraftRule, GrantTerms, Person, SqliteStore
-from paraph.sdk.clock import system_time
 
 T = TypeVar("T")
 
@@ -27,10 +27,11 @@ class Unknown(Exception):
 class People:
     """Author and correspondent, one device each, and their rooms. One thing happens at a time."""
 
-    def __init__(self, author: Person, correspondent: Person, post: Post) -> None:
+    def __init__(self, author: Person, correspondent: Person, post: Post, now: Callable[[], int]) -> None:
         self._people = {AUTHOR: author, CORRESPONDENT: correspondent}
         self._author = author
         self._post = post
+        self._now = now
         self._busy = asyncio.Lock()
         self._lines: Iterator[Line] = lines()
         self.rooms: dict[str, str] = {}
@@ -76,7 +77,7 @@ class People:
     async def grant(self, partner: str, rooms: list[str], minutes: int = 30 * DAY_MINUTES) -> str:
         """Let a partner use some rooms in every way that its agreement allows; returns the grant's id."""
         room_ids = [self._room(name) for name in rooms]
-        terms = GrantTerms([PURPOSE], system_time() + minutes * MINUTE_MS, room_ids, VERBS, RETENTION_DAYS)
+        terms = GrantTerms([PURPOSE], self._now() + minutes * MINUTE_MS, room_ids, VERBS, RETENTION_DAYS)
         async with self._busy:
             state = await self._author.grant(partner, terms)
             self._granted(partner, state.grant.grant_id)
@@ -126,6 +127,11 @@ class People:
         async with self._busy:
             return await self._post.find()
 
+    async def turn(self, clock: Clock, forward: int) -> int:
+        """Let so many milliseconds pass while nobody does anything; the new time. Raises CannotTurn."""
+        async with self._busy:
+            return await clock.turn(forward)
+
     def _room(self, name: str) -> str:
         return _of(self.rooms, name, "room")
 
@@ -144,8 +150,8 @@ class People:
 
 
 @contextlib.asynccontextmanager
-async def people(url: str, folder: Path) -> AsyncIterator[People]:
-    """Author and correspondent on a platform, who have met; their keys lie in `folder`, which is there, for as long."""
+async def people(url: str, folder: Path, now: Callable[[], int]) -> AsyncIterator[People]:
+    """Author and correspondent on a platform, who have met, going by `now` (ms); their keys lie in `folder`."""
     async with contextlib.AsyncExitStack() as stack:
         post = Post(url)
         stack.push_async_callback(post.close)
@@ -153,9 +159,9 @@ async def people(url: str, folder: Path) -> AsyncIterator[People]:
         for name, transport in ((AUTHOR, post.transport()), (CORRESPONDENT, None)):
             store = SqliteStore.open(folder / f"{name}.keys", key=secrets.token_bytes(32))
             password = secrets.token_urlsafe(18)
-            devices.append(await Person.register(url, name, password, store=store, transport=transport))
+            devices.append(await Person.register(url, name, password, store=store, transport=transport, now=now))
             stack.push_async_callback(devices[-1].close)
-        made = People(devices[0], devices[1], post)
+        made = People(devices[0], devices[1], post, now)
         await made.meet()
         yield made
 

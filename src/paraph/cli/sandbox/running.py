@@ -11,11 +11,15 @@ from typing import Any
 
 from paraph.cli.operator import Operator
 from paraph.cli.processes import ServerProcess, Witnesses, free_port
+from paraph.cli.sandbox.clock import Clock
 from paraph.cli.sandbox.control import Control
-from paraph.cli.sandbox.folder import STATE, claimed, write
+from paraph.cli.sandbox.folder import CLOCK, STATE, claimed, write
 from paraph.cli.sandbox.partners import Wanted, admitted
 from paraph.cli.sandbox.people import People, people
 from paraph.sdk import SdkError
+from paraph.tlog import note
+from paraph.tlog import policy as policies
+from paraph.tlog.policy import Policy
 
 Json = dict[str, Any]
 FREED_WITHIN = 15.0
@@ -45,12 +49,13 @@ async def run(
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(claimed(folder))
-        server = await asyncio.to_thread(_platform, stack, folder, port)
+        server, policy = await asyncio.to_thread(_platform, stack, folder, port)
         if stop.is_set():
             return
-        cast = await stack.enter_async_context(people(server.url, folder / "people"))
+        clock = Clock(folder / CLOCK, server.url, policy)
+        cast = await stack.enter_async_context(people(server.url, folder / "people", clock.now))
         partners = await _partners(server, folder, cast, wanted)
-        control = Control(cast)
+        control = Control(cast, clock)
         listener, control_port = await control.listen()
         stack.callback(listener.close)
         said = {
@@ -64,13 +69,16 @@ async def run(
         await _live(cast, every, stop, troubled)
 
 
-def _platform(stack: contextlib.AsyncExitStack, folder: Path, port: int) -> ServerProcess:
-    """The platform with its witnesses."""
+def _platform(stack: contextlib.AsyncExitStack, folder: Path, port: int) -> tuple[ServerProcess, Policy]:
+    """The platform, and the policy that names the witnesses of its log."""
     port = _freed(port) if port else free_port()
     data = folder / "platform"
-    watching = stack.enter_context(Witnesses(folder / "witnesses", data, port))
-    settings = {"registration": "open", "witnesses": str(watching.policy)}
-    return stack.enter_context(ServerProcess(data, settings=settings, port=port))
+    clock = (folder / CLOCK).resolve()
+    watching = stack.enter_context(Witnesses(folder / "witnesses", data, port, clock=clock))
+    settings = {"registration": "open", "witnesses": str(watching.policy), "profile": "test", "clock_file": str(clock)}
+    log = note.Signer.from_skey(watching.log_key.read_text(encoding="utf-8").strip()).verifier
+    policy = policies.parse(watching.policy.read_bytes()).for_log(log)
+    return stack.enter_context(ServerProcess(data, settings=settings, port=port)), policy
 
 
 def _freed(port: int) -> int:
@@ -91,7 +99,7 @@ async def _partners(server: ServerProcess, folder: Path, cast: People, wanted: S
     operator = await asyncio.to_thread(Operator, server.data)
     made = {}
     for one in wanted:
-        made[one.slug] = await admitted(server.url, folder / "partners", operator, one)
+        made[one.slug] = await admitted(server.url, folder / "partners", operator, one, (folder / CLOCK).absolute())
         await cast.grant(one.slug, [one.room])
     return made
 

@@ -28,6 +28,8 @@ PUBLISHED = "ledger.published"
 """Topic: the leaves `<start> <end>` (end excluded) are under a published checkpoint."""
 MAX_BATCH = 4096
 """Leaves taken from the outbox for one epoch."""
+LOOK = 1.0
+"""Seconds after which an idle sequencer looks at the clocks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Sequencer:
         self._stopping = asyncio.Event()
         self._agreed = False  # nothing is signed before a quorum of witnesses knows nothing newer
         self._unfinished = True  # what is staged may be from before a crash
-        self._last = 0.0
+        self._last, self._last_at = 0.0, clock()
         self._task: asyncio.Task[None] | None = None
         self.stopped: LogStopped | None = None
         self.ended = asyncio.Event()
@@ -109,7 +111,7 @@ class Sequencer:
 
         True if more may wait. Whatever it raises, calling it again goes on where it stopped.
         """
-        self._last = time.monotonic()
+        self._last, self._last_at = time.monotonic(), self._clock()
         if not self._agreed:
             await self._agree()
         if self._unfinished:
@@ -184,7 +186,7 @@ class Sequencer:
 
     async def _run_batches(self) -> None:
         while not self._stopping.is_set():
-            await self._wait(self._woken, self._cadence.heartbeat - self._since())
+            await self._until_due()
             await self._wait(self._stopping, self._cadence.interval - self._since())
             if self._stopping.is_set():
                 return
@@ -208,8 +210,14 @@ class Sequencer:
                 self._woken.set()
                 await self._wait(self._stopping, self._cadence.retry)
 
+    async def _until_due(self) -> None:
+        """Until something waits, or the heartbeat is due by either clock."""
+        while not self._woken.is_set() and (left := self._cadence.heartbeat - self._since()) > 0:
+            await self._wait(self._woken, min(left, LOOK))
+
     def _since(self) -> float:
-        return time.monotonic() - self._last
+        """Seconds since the last batch. The one clock stands still while the machine sleeps, the other can be set."""
+        return max(time.monotonic() - self._last, (self._clock() - self._last_at) / 1000)
 
     async def _wait(self, event: asyncio.Event, seconds: float) -> None:
         if seconds > 0:
