@@ -2,6 +2,8 @@
 
 Matrix identifiers hold slashes and colons, so the *raw* path is split first and each segment decoded afterwards; a
 router that sees the decoded path cannot tell `a%2Fb` from `a/b`.
+
+Matrix clients from before version 1.1 of the specification say `r0` where it is `v3` now; they mean the same endpoints.
 """
 
 from collections.abc import Iterable
@@ -9,6 +11,8 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from paraph.server.http.endpoint import Endpoint
+
+_OLDER = {"/_matrix/client/r0/": "/_matrix/client/v3/", "/_matrix/media/r0/": "/_matrix/media/v3/"}
 
 
 @dataclass(slots=True)
@@ -61,7 +65,8 @@ class Router:
         values: list[str] = []
         node = self._find(self._root, raw_path.split("/"), 1, values)
         if node is None:
-            return frozenset()
+            newer = _in_newer_words(raw_path)
+            return frozenset() if newer is None else self.match(method, newer)
         found = node.endpoints.get(method)
         if found is None:
             return frozenset(node.endpoints)
@@ -84,3 +89,10 @@ class Router:
         if found is None:
             values.pop()
         return found
+
+
+def _in_newer_words(raw_path: str) -> str | None:
+    for older, newer in _OLDER.items():
+        if raw_path.startswith(older):
+            return newer + raw_path[len(older) :]
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ import msgspec
 from paraph.server.http import Access, Endpoint, Reply, Request
 from paraph.server.messenger import events
 from paraph.server.messenger.model import Event
-from paraph.server.messenger.reading import MAX_PAGE, check_dir, parse_token
+from paraph.server.messenger.reading import MAX_PAGE, Page, parse_token
 from paraph.server.messenger.relations.bundles import with_relations
 from paraph.server.messenger.service import Messenger
+from paraph.server.messenger.visibility import Sight
 
 ROOM = "/_matrix/client/v3/rooms/{room_id}"
 MAX_BODY = 128 * 1024
@@ -34,6 +36,14 @@ class _Events:
         content = request.json(dict[str, Any])
         event_id = await self._send(request.person, params["room_id"], params["type"], params["txn_id"], content)
         return Reply(200, b'{"event_id":"%b"}' % event_id.encode())
+
+    async def send_once(self, request: Request) -> Reply:
+        request.params["txn_id"] = secrets.token_urlsafe(16)
+        return await self.send(request)
+
+    async def redact_once(self, request: Request) -> Reply:
+        request.params["txn_id"] = secrets.token_urlsafe(16)
+        return await self.redact(request)
 
     async def redact(self, request: Request) -> Reply:
         params = request.params
@@ -63,9 +73,9 @@ class _Events:
         return Reply.json([msgspec.Raw(events.full(event)) for event in found])
 
     async def event(self, request: Request) -> Reply:
-        event = await self._reading.event(request.person, request.params["room_id"], request.params["event_id"])
+        event, sight = await self._reading.event(request.person, request.params["room_id"], request.params["event_id"])
         bundles = await self._bundles(request, [event])
-        return Reply(200, _full(event, request, bundles))
+        return Reply(200, _seen(event, sight, request, bundles))
 
     async def messages(self, request: Request) -> Reply:
         query = request.query()
@@ -73,30 +83,31 @@ class _Events:
         page = await self._reading.messages(
             request.person,
             request.params["room_id"],
-            check_dir(query.get("dir")),
+            query.get("dir"),
             parse_token(start) if start else None,
             parse_token(to) if to else None,
             request.query_int("limit", 10, 1, MAX_PAGE),
         )
         first = start or f"s{min(page.start, self._messenger.core.database.position)}"
         bundles = await self._bundles(request, page.events)
-        answer = {"chunk": _all(page.events, request, bundles), "start": first, "state": []}
+        answer = {"chunk": _all(page, request, bundles), "start": first, "state": []}
         return Reply.json(answer if page.end is None else answer | {"end": f"s{page.end}"})
 
     async def context(self, request: Request) -> Reply:
         limit = request.query_int("limit", 10, 0, MAX_PAGE)
-        event, before, after, state = await self._reading.context(
+        found = await self._reading.context(
             request.person, request.params["room_id"], request.params["event_id"], limit
         )
+        event, before, after = found.event, found.before, found.after
         oldest = before.events[-1].position - 1 if before.events else event.position - 1
         newest = after.events[-1].position if after.events else event.position
         bundles = await self._bundles(request, [event, *before.events, *after.events])
         return Reply.json(
             {
-                "event": msgspec.Raw(_full(event, request, bundles)),
-                "events_before": _all(before.events, request, bundles),
-                "events_after": _all(after.events, request, bundles),
-                "state": _all(state, request, {}),
+                "event": msgspec.Raw(_seen(event, before.sight, request, bundles)),
+                "events_before": _all(before, request, bundles),
+                "events_after": _all(after, request, bundles),
+                "state": [msgspec.Raw(events.full(entry)) for entry in found.state],
                 "start": f"s{oldest}",
                 "end": f"s{newest}",
             }
@@ -106,13 +117,14 @@ class _Events:
         return await self._messenger.relations.of(request.person, request.params["room_id"], found)
 
 
-def _full(event: Event, request: Request, bundles: Mapping[str, msgspec.Raw]) -> bytes:
-    served = events.full_for_device(event, request.person.user_id, request.person.device_id)
+def _seen(event: Event, sight: Sight, request: Request, bundles: Mapping[str, msgspec.Raw]) -> bytes:
+    person, there = request.person, sight.membership_at(event.position)
+    served = events.with_membership(event, person.user_id, person.device_id, there)
     return with_relations(served, bundles.get(event.event_id))
 
 
-def _all(found: list[Event], request: Request, bundles: Mapping[str, msgspec.Raw]) -> list[msgspec.Raw]:
-    return [msgspec.Raw(_full(event, request, bundles)) for event in found]
+def _all(page: Page, request: Request, bundles: Mapping[str, msgspec.Raw]) -> list[msgspec.Raw]:
+    return [msgspec.Raw(_seen(event, page.sight, request, bundles)) for event in page.events]
 
 
 def endpoints(messenger: Messenger) -> list[Endpoint]:
@@ -123,6 +135,8 @@ def endpoints(messenger: Messenger) -> list[Endpoint]:
         Endpoint(
             "PUT", f"{ROOM}/send/{{type}}/{{txn_id}}", person, on.send, "Send a message event.", max_body=MAX_BODY
         ),
+        Endpoint("POST", f"{ROOM}/send/{{type}}", person, on.send_once, "As older clients send.", max_body=MAX_BODY),
+        Endpoint("POST", f"{ROOM}/redact/{{event_id}}", person, on.redact_once, "As older clients redact."),
         Endpoint("PUT", f"{ROOM}/redact/{{event_id}}/{{txn_id}}", person, on.redact, "Empty an event for good."),
         Endpoint("PUT", state, person, on.set_state, "Set room state.", max_body=MAX_BODY),
         Endpoint("PUT", f"{state}/{{state_key}}", person, on.set_state, "Set room state.", max_body=MAX_BODY),

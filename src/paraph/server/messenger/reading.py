@@ -34,9 +34,20 @@ def parse_token(token: str) -> int:
 class Page:
     """A page of history: events in the asked order, and the token to go on from (None at the end)."""
 
+    sight: Sight
     events: list[Event]
     start: int
     end: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """An event, what is before and after it, and the room's state after the last of that."""
+
+    event: Event
+    before: Page
+    after: Page
+    state: list[Event]
 
 
 class Reading:
@@ -46,33 +57,52 @@ class Reading:
         self._core = core
 
     def sight(self, tx: Transaction, room_id: str, user_id: str) -> tuple[Sight, int]:
-        """The person's sight and the position up to which it reaches; raises M_FORBIDDEN for strangers."""
+        """The person's sight and the position up to which it reaches; raises M_FORBIDDEN for strangers.
+
+        Members look at the room as it is, and so does everybody where everybody may read it. Whoever left looks at it
+        as it was then, until she forgets it.
+        """
         upto = self._core.database.position
         sight = Sight.load(self._core.store, tx, room_id, user_id, upto)
-        if sight.now not in ("join", "leave", "ban") or not sight.joined_within(0, upto):
+        if sight.now == "join" or sight.open:
+            return sight, upto
+        departure = sight.departure
+        if departure is None or self._core.store.membership(tx, user_id, room_id) is None:
             raise forbidden(f"{user_id} is not and was not joined to {room_id}")
-        return sight, upto if sight.horizon is None else min(upto, sight.horizon)
+        return sight, min(upto, departure)
 
-    async def event(self, person: PersonPrincipal, room_id: str, event_id: str) -> Event:
+    def _event(self, tx: Transaction, room_id: str, user_id: str, event_id: str) -> tuple[Event, Sight, int]:
+        """An event, the sight in which it is, and how far that reaches; raises M_NOT_FOUND."""
+        try:
+            sight, upto = self.sight(tx, room_id, user_id)
+        except MatrixError:
+            raise not_found(f"there is no event {event_id[:80]} that you may see") from None
+        found = self._core.store.event(tx, room_id, event_id)
+        if found is None or found.position > upto or not sight.sees(found):
+            raise not_found(f"there is no event {event_id[:80]} that you may see")
+        return found, sight, upto
+
+    async def event(self, person: PersonPrincipal, room_id: str, event_id: str) -> tuple[Event, Sight]:
         """One event; raises M_NOT_FOUND if there is none that the person may see."""
-
-        def read(tx: Transaction) -> Event:
-            sight, upto = self.sight(tx, room_id, person.user_id)
-            found = self._core.store.event(tx, room_id, event_id)
-            if found is None or found.position > upto or not sight.sees(found):
-                raise not_found(f"there is no event {event_id} that you may see")
-            return found
-
-        return await self._core.look(read)
+        return (await self._core.look(lambda tx: self._event(tx, room_id, person.user_id, event_id)))[:2]
 
     async def messages(
-        self, person: PersonPrincipal, room_id: str, backwards: bool, start: int | None, to: int | None, limit: int
+        self,
+        person: PersonPrincipal,
+        room_id: str,
+        direction: str | None,
+        start: int | None,
+        to: int | None,
+        limit: int,
     ) -> Page:
-        """History from `start` (default: the newest, or the oldest) towards `to`, at most `limit` events."""
+        """History from `start` (default: the newest, or the oldest) towards `to`, at most `limit` events.
+
+        Raises M_FORBIDDEN, and M_INVALID_PARAM for a direction other than `b` and `f`.
+        """
 
         def read(tx: Transaction) -> Page:
             sight, upto = self.sight(tx, room_id, person.user_id)
-            if backwards:
+            if check_dir(direction):
                 return self._backwards(tx, room_id, sight, min(upto, END if start is None else start), to or 0, limit)
             return self._forwards(tx, room_id, sight, start or 0, min(upto, END if to is None else to), limit)
 
@@ -87,24 +117,17 @@ class Reading:
         fetch = self._core.store.events_forwards
         return _page(lambda at: fetch(tx, room_id, at, upto, limit), sight, start, limit, step=0)
 
-    async def context(
-        self, person: PersonPrincipal, room_id: str, event_id: str, limit: int
-    ) -> tuple[Event, Page, Page, list[Event]]:
-        """An event, the pages before and after it, and the room's state after the last of them."""
+    async def context(self, person: PersonPrincipal, room_id: str, event_id: str, limit: int) -> Context:
+        """An event and its surroundings; raises M_NOT_FOUND if there is none that the person may see."""
 
-        def read(tx: Transaction) -> tuple[Event, Page, Page, list[Event]]:
-            store = self._core.store
-            sight, upto = self.sight(tx, room_id, person.user_id)
-            found = store.event(tx, room_id, event_id)
-            if found is None or found.position > upto or not sight.sees(found):
-                raise not_found(f"there is no event {event_id} that you may see")
-            half = limit // 2
-            at = found.position
-            before = self._backwards(tx, room_id, sight, at - 1, 0, half) if half else Page([], at - 1, at - 1)
+        def read(tx: Transaction) -> Context:
+            found, sight, upto = self._event(tx, room_id, person.user_id, event_id)
+            half, at = limit // 2, found.position
+            before = self._backwards(tx, room_id, sight, at - 1, 0, half) if half else Page(sight, [], at - 1, at - 1)
             rest = limit - half
-            after = self._forwards(tx, room_id, sight, at, upto, rest) if rest else Page([], at, at)
+            after = self._forwards(tx, room_id, sight, at, upto, rest) if rest else Page(sight, [], at, at)
             last = after.events[-1].position if after.events else at
-            return found, before, after, store.state_at(tx, room_id, last)
+            return Context(found, before, after, self._core.store.state_at(tx, room_id, last))
 
         return await self._core.look(read)
 
@@ -193,12 +216,12 @@ def _page(fetch: Callable[[int], list[Event]], sight: Sight, start: int, limit: 
             if sight.sees(event):
                 found.append(event)
                 if len(found) == limit:
-                    return Page(found, start, at)
+                    return Page(sight, found, start, at)
         scanned += len(batch)
         if len(batch) < limit:
-            return Page(found, start, None)
+            return Page(sight, found, start, None)
         if scanned >= MAX_SCAN:
-            return Page(found, start, at)
+            return Page(sight, found, start, at)
 
 
 def _stored(event: Event) -> StoredEvent:

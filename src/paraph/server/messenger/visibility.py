@@ -73,16 +73,26 @@ class Sight:
         )
 
     @property
-    def horizon(self) -> int | None:
-        """The position behind which nothing can be seen; None while joined."""
-        return None if self.now == "join" else self.last_change
+    def open(self) -> bool:
+        """Whether everybody may read the room now."""
+        return bool(self._rules) and self._rules[-1][1] == "world_readable"
+
+    @property
+    def departure(self) -> int | None:
+        """Where the person's last stay in the room ended; None if there was none. Not for somebody joined."""
+        after = [at for at, value in self._memberships if at > self._last_join and value != "join"]
+        return after[0] if after and self._last_join >= 0 else None
 
     def sees(self, event: Event) -> bool:
-        """Whether the person may see an event."""
+        """Whether the person may see an event. A change of the rule is seen by whom either rule lets see it."""
         position = event.position
         if event.type == MEMBER and event.state_key == self._user_id:
             return True
-        rule = _at(self._rules, position, "shared")
+        if event.type == VISIBILITY and self._allows(_at(self._rules, position - 1, "shared"), position):
+            return True
+        return self._allows(_at(self._rules, position, "shared"), position)
+
+    def _allows(self, rule: str, position: int) -> bool:
         if rule == "world_readable":
             return True
         there = self.membership_at(position)
