@@ -76,6 +76,7 @@ ROOMS = tuple(
         "ledger",
         "devices",
         "messenger",
+        "messenger.complaints",
         "messenger.directory",
         "messenger.relations",
         "media",

@@ -251,3 +251,18 @@ async def test_what_makes_a_room_private_cannot_be_redacted(home: House, kind: s
     event = await author.call("GET", f"/rooms/{quote(room)}/state/{kind}", format="event")
     answer = await author.call("PUT", f"/rooms/{quote(room)}/redact/{quote(event['event_id'])}/r", {})
     assert answer["errcode"] == "M_FORBIDDEN"
+
+
+async def test_older_clients_send_and_redact(home: House) -> None:
+    """Paths of before version 1.1 (r0) mean the same endpoints, and POST sends or redacts without a transaction id."""
+    author = home.device("author")
+    room = await author.create()
+    path = f"/_matrix/client/r0/rooms/{quote(room)}"
+    sent = [await author.call("POST", f"{path}/send/m.room.encrypted", CIPHERTEXT) for _ in range(2)]
+    assert sent[0]["event_id"] != sent[1]["event_id"]
+    event_id = quote(sent[0]["event_id"])
+    assert (await author.call("GET", f"{path}/event/{event_id}"))["content"] == CIPHERTEXT
+    assert (await author.call("POST", f"{path}/redact/{event_id}", {})).status == 200
+    assert (await author.call("GET", f"{path}/event/{event_id}"))["content"] == {}
+    assert (await author.call("GET", "/_matrix/client/r0/nothing"))["errcode"] == "M_UNRECOGNIZED"
+    assert (await author.call("PATCH", "/_matrix/client/r0/sync")).status == 405

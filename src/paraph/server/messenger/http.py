@@ -2,7 +2,9 @@
 
 from paraph.server.http import Endpoint
 from paraph.server.messenger import http_client, http_events, http_personal, http_rooms
+from paraph.server.messenger.complaints import http as http_complaints
 from paraph.server.messenger.directory import http as http_directory
+from paraph.server.messenger.overview import http as http_overview
 from paraph.server.messenger.presence import http as http_presence
 from paraph.server.messenger.relations import http as relations_http
 from paraph.server.messenger.service import Messenger
@@ -21,5 +23,7 @@ def endpoints(messenger: Messenger, base_url: str) -> list[Endpoint]:
         *relations_http.endpoints(messenger.relations),
         *http_personal.endpoints(messenger),
         *http_presence.endpoints(messenger),
+        *http_overview.endpoints(messenger.overview, messenger.hierarchy, messenger.aliases),
+        *http_complaints.endpoints(messenger.complaints),
         *http_directory.endpoints(messenger.aliases, messenger.listing, messenger.core.server_name),
     ]

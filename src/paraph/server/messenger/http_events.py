@@ -8,15 +8,17 @@ from typing import Any
 
 import msgspec
 
-from paraph.server.http import Access, Endpoint, Reply, Request
+from paraph.server.http import Access, Endpoint, MatrixError, Reply, Request
 from paraph.server.messenger import events
 from paraph.server.messenger.model import Event
-from paraph.server.messenger.reading import MAX_PAGE, Page, parse_token
+from paraph.server.messenger.reading import MAX_PAGE, Page, check_dir, parse_token
 from paraph.server.messenger.relations.bundles import with_relations
 from paraph.server.messenger.service import Messenger
 from paraph.server.messenger.visibility import Sight
 
 ROOM = "/_matrix/client/v3/rooms/{room_id}"
+ROOM_V1 = "/_matrix/client/v1/rooms/{room_id}"
+MAX_TIME = 2**53
 MAX_BODY = 128 * 1024
 """Bytes of a sent content; an event may have half of that, so a larger one is named as such."""
 
@@ -93,6 +95,18 @@ class _Events:
         answer = {"chunk": _all(page, request, bundles), "start": first, "state": []}
         return Reply.json(answer if page.end is None else answer | {"end": f"s{page.end}"})
 
+    async def by_time(self, request: Request) -> Reply:
+        query = request.query()
+        if "ts" not in query:
+            raise MatrixError(400, "M_MISSING_PARAM", "ts is the moment to look for, in milliseconds since 1970")
+        event = await self._messenger.by_time.nearest(
+            request.person,
+            request.params["room_id"],
+            request.query_int("ts", 0, 0, MAX_TIME),
+            backwards=check_dir(query.get("dir")),
+        )
+        return Reply.json({"event_id": event.event_id, "origin_server_ts": event.ts})
+
     async def context(self, request: Request) -> Reply:
         limit = request.query_int("limit", 10, 0, MAX_PAGE)
         found = await self._reading.context(
@@ -145,5 +159,6 @@ def endpoints(messenger: Messenger) -> list[Endpoint]:
         Endpoint("GET", f"{ROOM}/state", person, on.state, "The room's state."),
         Endpoint("GET", f"{ROOM}/event/{{event_id}}", person, on.event, "One event."),
         Endpoint("GET", f"{ROOM}/messages", person, on.messages, "A page of the room's history."),
+        Endpoint("GET", f"{ROOM_V1}/timestamp_to_event", person, on.by_time, "The event nearest to a moment."),
         Endpoint("GET", f"{ROOM}/context/{{event_id}}", person, on.context, "An event and what is around it."),
     ]

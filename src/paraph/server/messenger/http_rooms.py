@@ -14,6 +14,7 @@ from paraph.server.messenger.creation import CreateRoom
 from paraph.server.messenger.errors import bad_json, no_third_party
 from paraph.server.messenger.reading import parse_token
 from paraph.server.messenger.service import Messenger
+from paraph.server.messenger.upgrade import UpgradeRoom
 
 CLIENT = "/_matrix/client/v3"
 ROOM = f"{CLIENT}/rooms/{{room_id}}"
@@ -79,6 +80,11 @@ class _Rooms:
 
         return handler
 
+    async def upgrade(self, request: Request) -> Reply:
+        room_id = request.params["room_id"]
+        new_id = await self._messenger.upgrade.upgrade(request.person, room_id, request.json(UpgradeRoom))
+        return Reply.json({"replacement_room": new_id})
+
     async def forget(self, request: Request) -> Reply:
         await self._memberships.forget(request.person, request.params["room_id"])
         return EMPTY
@@ -119,6 +125,7 @@ def endpoints(messenger: Messenger) -> list[Endpoint]:
         Endpoint("POST", f"{ROOM}/kick", person, on.act("kick"), "Put somebody out."),
         Endpoint("POST", f"{ROOM}/ban", person, on.act("ban"), "Ban somebody."),
         Endpoint("POST", f"{ROOM}/unban", person, on.act("unban"), "Lift a ban."),
+        Endpoint("POST", f"{ROOM}/upgrade", person, on.upgrade, "Replace a room by one of another version."),
         Endpoint("POST", f"{ROOM}/forget", person, on.forget, "Take a room off one's list."),
         Endpoint("GET", f"{CLIENT}/joined_rooms", person, on.joined_rooms, "Rooms that one is joined to."),
         Endpoint("GET", f"{ROOM}/joined_members", person, on.joined_members, "Who is joined, and how they are shown."),

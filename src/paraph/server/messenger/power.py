@@ -53,7 +53,7 @@ class Power:
     ) -> None:
         creators = tuple(creators)
         self._above = frozenset(creators) if version.creators_above_all else frozenset()
-        self._content = content if content is None or version.integers_only else _as_integers(content)
+        self._content = content if content is None or version.integers_only else as_integers(content)
         known = self._content or {}
         self._users: Mapping[str, int] = dict.fromkeys(creators, 100) if content is None else known.get("users", {})
         self._events: Mapping[str, int] = {**known.get("events", {}), **PINNED}
@@ -88,7 +88,7 @@ class Power:
         Nobody grants more than they have, nobody touches what is above them, nobody demotes their equals.
         Raises M_FORBIDDEN.
         """
-        own, old, new = self.of(user_id), self._content or {}, _as_integers(new)
+        own, old, new = self.of(user_id), self._content or {}, as_integers(new)
         pairs = [(old.get(name), new.get(name)) for name in _LEVELS]
         for part in ("events", "notifications") if self._notifications else ("events",):
             before, after = old.get(part, {}), new.get(part, {})
@@ -144,7 +144,7 @@ def _check_level(name: str, level: object, version: RoomVersion) -> None:
         raise bad_json(f"the power level of {name[:80]} must be an integer")
 
 
-def _as_integers(content: Mapping[str, Any]) -> dict[str, Any]:
+def as_integers(content: Mapping[str, Any]) -> dict[str, Any]:
     """The same levels as numbers, where an old room wrote them as text."""
     found = {name: _integer(value) if name in _LEVELS else value for name, value in content.items()}
     for part in _PARTS:

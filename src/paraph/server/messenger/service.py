@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from paraph.server.messenger.by_time import ByTime
+from paraph.server.messenger.complaints.service import Complaints
 from paraph.server.messenger.core import Core, Hooks
 from paraph.server.messenger.creation import Creation
 from paraph.server.messenger.directory.aliases import Aliases
@@ -12,6 +14,8 @@ from paraph.server.messenger.directory.listing import Listing
 from paraph.server.messenger.filters.service import Filters
 from paraph.server.messenger.membership import Memberships
 from paraph.server.messenger.model import Event, StoredEvent
+from paraph.server.messenger.overview.hierarchy import Hierarchy
+from paraph.server.messenger.overview.service import Overview
 from paraph.server.messenger.personal import Personal
 from paraph.server.messenger.presence.service import Presence
 from paraph.server.messenger.reading import Reading
@@ -19,6 +23,7 @@ from paraph.server.messenger.relations.service import Relations
 from paraph.server.messenger.sending import Sending
 from paraph.server.messenger.sync.service import DevicesForSync, Sync
 from paraph.server.messenger.typing import Typing
+from paraph.server.messenger.upgrade import Upgrade
 from paraph.server.storage import Database, Transaction
 
 
@@ -53,8 +58,13 @@ class Messenger:
         self.aliases = Aliases(self.core)
         self.listing = Listing(self.core)
         self.creation = Creation(self.core, self.memberships, self.aliases, self.listing)
+        self.upgrade = Upgrade(self.core, self.creation, self.listing)
+        self.overview = Overview(self.core)
+        self.hierarchy = Hierarchy(self.core)
         self.sending = Sending(self.core, self.memberships, self.aliases)
         self.reading = Reading(self.core)
+        self.by_time = ByTime(self.core, self.reading)
+        self.complaints = Complaints(self.core, self.reading)
         self.relations = Relations(self.core, self.reading)
         self.personal = Personal(self.core, self.typing)
         self.filters = Filters(self.core)
