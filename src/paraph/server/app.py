@@ -141,6 +141,7 @@ class Server:
             clock,
             server_name=settings.server_name,
             require_encryption=settings.require_encryption,
+            presence=settings.presence,
         )
         self.media = Media(self.database, settings.data / "media", settings, clock, server_name=settings.server_name)
         site = Site(settings.server_name, settings.base_url, settings.data)

@@ -35,6 +35,7 @@ class Settings:
     registration: str = _setting("closed", "who may make an account", "open", "token", "closed")
     require_encryption: bool = _setting(True, "refuse plaintext messages, and rooms without encryption")
     rate_limits: bool = _setting(True, "apply the published request limits")
+    presence: bool = _setting(True, "tell people who share a room whether somebody is online")
     max_upload_bytes: int = _setting(50 * 2**20, "how large an uploaded file may be", form="a number of bytes")
     media_quota_bytes: int = _setting(
         2**30, "how much room the uploaded files of one account may take", form="a number of bytes"

@@ -33,6 +33,7 @@ class Part:
     """A devices room's share of a sync."""
 
     to_device: list[Any] = field(default_factory=list)
+    to_device_upto: int = 0
     changed: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     one_time_key_counts: dict[str, int] = field(default_factory=dict)
@@ -48,12 +49,24 @@ class FakeDevices:
         self.asked = 0
         self.acknowledged: list[tuple[str, str, int]] = []
 
-    def sync_part(self, tx: Transaction, user_id: str, device_id: str, since: int, upto: int) -> Part:
-        """What was queued in (since, upto]."""
+    def sync_part(
+        self,
+        tx: Transaction,
+        user_id: str,
+        device_id: str,
+        since: int,
+        upto: int,
+        *,
+        to_device_since: int | None = None,
+        limit: int | None = None,
+    ) -> Part:
+        """What was queued in (since, upto], at most `limit` messages."""
         self.asked += 1
-        queued = self.queued.get((user_id, device_id), [])
+        after = since if to_device_since is None else to_device_since
+        queued = [found for found in self.queued.get((user_id, device_id), []) if after < found[0] <= upto][:limit]
         return Part(
-            to_device=[content for position, content in queued if since < position <= upto],
+            to_device=[content for _, content in queued],
+            to_device_upto=queued[-1][0] if limit is not None and len(queued) == limit else upto,
             one_time_key_counts=dict(self.counts),
             unused_fallback_key_types=["signed_curve25519"],
         )
@@ -167,9 +180,13 @@ async def _authenticate(token: str) -> PersonPrincipal | None:
 
 @asynccontextmanager
 async def house(
-    path: Path, *, clock: Callable[[], int] | None = None, require_encryption: bool = True
+    path: Path,
+    *,
+    clock: Callable[[], int] | None = None,
+    require_encryption: bool = True,
+    presence: bool = False,
 ) -> AsyncIterator[House]:
-    """A messenger on the database at `path`."""
+    """A messenger on the database at `path`. Without presence, nothing wakes a sync but what a test does."""
     database = await open_test_database(path, ROOMS)
     devices, hooks, ticks = FakeDevices(), Hooks(), itertools.count(1_700_000_000_000)
     people: set[str] = set()
@@ -181,6 +198,7 @@ async def house(
         clock or (lambda: next(ticks)),
         server_name=SERVER,
         require_encryption=require_encryption,
+        presence=presence,
     )
     application = Application(
         endpoints(messenger, "http://localhost:8008"),

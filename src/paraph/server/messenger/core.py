@@ -76,6 +76,7 @@ class Core:
         self.notifier = Notifier()
         self.following = Following(self)
         self.on_state: list[Callable[[Transaction, Room, Event], None]] = []
+        self.on_sent: Callable[[Event], None] | None = None
         self._writing: tuple[Transaction, dict[str, RoomWrite]] | None = None
 
     def writes(self, tx: Transaction) -> dict[str, RoomWrite]:
@@ -100,6 +101,11 @@ class Core:
     def room_now(self, tx: Transaction, room_id: str) -> Room | None:
         """The room as what is durable has it, to look at only, within a read. Does not keep what it had to load."""
         return self.rooms.held(room_id) or self.store.load_room(tx, room_id)
+
+    def ignored(self, tx: Transaction, user_id: str) -> frozenset[str]:
+        """Whom a person ignores."""
+        view = self.views.held(user_id)
+        return self.store.ignored(tx, user_id) if view is None else view.ignored
 
     async def reach(self, position: int) -> None:
         """Return once this process knows of everything up to `position`, if another one has got there already.
@@ -132,6 +138,8 @@ class Core:
             told = [*now.joined, event.state_key]
         self.views.touch(told, event.room_id, event.position)
         self.notifier.wake(told)
+        if self.on_sent is not None:
+            self.on_sent(event)
 
     async def view(self, user_id: str) -> View:
         """What is known about a person, loaded if need be."""
@@ -140,8 +148,8 @@ class Core:
 
     async def _load_view(self, user_id: str) -> View:
         def load(tx: Transaction) -> None:
-            rooms = self.store.memberships_of(tx, user_id)
-            tx.after_commit(lambda: self.views.install(user_id, rooms, self.database.position))
+            rooms, ignored = self.store.memberships_of(tx, user_id), self.store.ignored(tx, user_id)
+            tx.after_commit(lambda: self.views.install(user_id, rooms, self.database.position, ignored))
 
         while (view := self.views.used(user_id)) is None:  # a full memory may have let go of it again
             await self.database.write(load)

@@ -70,7 +70,8 @@ def seal(
 ) -> Event:
     """An event without a position yet, from canonical `content`; raises M_TOO_LARGE.
 
-    `extra` are further members of the client event, each with a comma before it (`,"unsigned":{...}`).
+    `extra` are further members of the client event, each with a comma before it (`,"unsigned":{...}`). Where there is
+    any `unsigned`, it is the last one (see `shown`).
     """
     nonce = nonce or new_nonce()
     room, who, kind = _encode(room_id), _encode(sender), _encode(event_type)
@@ -110,6 +111,19 @@ def for_device(event: Event, user_id: str, device_id: str) -> bytes:
     if event.txn_id is None or event.device_id != device_id or event.sender != user_id or event.redacted_by:
         return event.json
     return b'%b,"unsigned":{"transaction_id":%b}}' % (event.json[:-1], _encode(event.txn_id))
+
+
+def shown(event: Event, user_id: str, device_id: str, membership: str) -> bytes:
+    """As `for_device`, with what the person was to the room then (`unsigned.membership`).
+
+    Nothing is parsed: of all members only `unsigned`, the last one, ends in a brace of its own.
+    """
+    told = b'"membership":"%b"' % membership.encode()
+    if event.txn_id is not None and event.device_id == device_id and event.sender == user_id and not event.redacted_by:
+        told = b'%b,"transaction_id":%b' % (told, _encode(event.txn_id))
+    if event.json.endswith(b"}}"):
+        return b"%b,%b}}" % (event.json[:-2], told)
+    return b'%b,"unsigned":{%b}}' % (event.json[:-1], told)
 
 
 def full_for_device(event: Event, user_id: str, device_id: str) -> bytes:

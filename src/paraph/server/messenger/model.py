@@ -17,6 +17,7 @@ REDACTION = "m.room.redaction"
 REACTION = "m.reaction"
 GRANT = "org.paraph.grant"
 CLOSED = "org.paraph.closed"
+IGNORED = "m.ignored_user_list"
 
 ALIASES = "m.room.aliases"
 CANONICAL_ALIAS = "m.room.canonical_alias"

@@ -13,14 +13,14 @@ from paraph.server.http import MatrixError, PersonPrincipal
 from paraph.server.messenger.core import Core
 from paraph.server.messenger.errors import bad_json, invalid, not_found, too_large
 from paraph.server.messenger.events import check_name
-from paraph.server.messenger.model import Profile, Receipt
+from paraph.server.messenger.model import IGNORED, Profile, Receipt
 from paraph.server.messenger.typing import Typing
 from paraph.server.storage import Announcement, Transaction
 
 MAX_DATA_BYTES = 65_536
 _SERVER_DATA = frozenset({"m.fully_read", "m.push_rules"})
 _ACCOUNT_DATA, _RECEIPT = "messenger.account_data", "messenger.receipt"
-_account_data = msgspec.json.Decoder(tuple[str, int])
+_account_data = msgspec.json.Decoder(tuple[str, int, bool])
 _receipt = msgspec.json.Decoder(tuple[str, Receipt])
 
 
@@ -50,10 +50,13 @@ class Personal:
         position = tx.next_position()
         core.store.put_account_data(tx, user_id, room_id, kind, data, position)
 
-        tx.announce(_ACCOUNT_DATA, msgspec.json.encode([user_id, position]).decode())
+        ignores = kind == IGNORED and not room_id
+        tx.announce(_ACCOUNT_DATA, msgspec.json.encode([user_id, position, ignores]).decode())
 
     def _data_changed(self, announcement: Announcement) -> None:
-        user_id, position = _account_data.decode(announcement.payload)
+        user_id, position, ignores = _account_data.decode(announcement.payload)
+        if ignores:
+            self._core.views.forget(user_id)  # it is loaded again, with whom she ignores now
         view = self._core.views.held(user_id)
         if view is not None:
             view.account_data_at = max(view.account_data_at, position)

@@ -30,6 +30,13 @@ CROSS JOIN LATERAL (
     WHERE room_id = asked.room AND membership BETWEEN 'invite' AND 'join' ORDER BY membership, user_id
 ) AS found;
 
+-- name: rooms_former
+SELECT found.* FROM jsonb_array_elements_text(CAST(CAST(:rooms AS text) AS jsonb)) AS asked (room)
+CROSS JOIN LATERAL (
+    SELECT room_id, user_id, membership FROM memberships
+    WHERE room_id = asked.room AND membership IN ('ban', 'leave') ORDER BY user_id LIMIT 10
+) AS found;
+
 -- name: rooms_backwards
 SELECT found.*
 FROM jsonb_to_recordset(CAST(CAST(:asked AS text) AS jsonb)) AS asked (room_id text, after bigint, upto bigint)
@@ -44,7 +51,8 @@ SELECT found.*
 FROM jsonb_to_recordset(CAST(CAST(:asked AS text) AS jsonb)) AS asked (room_id text, upto bigint)
 CROSS JOIN LATERAL (
     SELECT MAX(position) AS position FROM events
-    WHERE room_id = asked.room_id AND state_key IS NOT NULL AND position <= asked.upto GROUP BY type, state_key
+    WHERE room_id = asked.room_id AND state_key IS NOT NULL AND type <> :but AND position <= asked.upto
+    GROUP BY type, state_key
 ) AS newest
 CROSS JOIN LATERAL (
     SELECT position, event_id, room_id, sender, device_id, type, state_key, ts, nonce, txn_id, redacted_by, json

@@ -18,6 +18,10 @@ ORDER BY room_id, position;
 SELECT room_id, user_id, membership FROM memberships
 WHERE room_id IN (SELECT value FROM json_each(:rooms)) AND membership IN ('join', 'invite');
 
+-- name: rooms_former
+SELECT room_id, user_id, membership FROM memberships
+WHERE room_id IN (SELECT value FROM json_each(:rooms)) AND membership IN ('ban', 'leave');
+
 -- name: rooms_state_history
 SELECT position, event_id, room_id, sender, device_id, type, state_key, ts, nonce, txn_id, redacted_by, json
 FROM events WHERE room_id IN (SELECT value FROM json_each(:rooms))
@@ -39,7 +43,7 @@ SELECT position, event_id, room_id, sender, device_id, type, state_key, ts, nonc
 FROM (SELECT value AS asked FROM json_each(:asked)) CROSS JOIN events WHERE position IN (
     SELECT MAX(near.position) FROM events AS near
     WHERE near.room_id = json_extract(asked, '$.room_id') AND near.state_key IS NOT NULL
-    AND near.position <= json_extract(asked, '$.upto') GROUP BY near.type, near.state_key
+    AND near.type <> :but AND near.position <= json_extract(asked, '$.upto') GROUP BY near.type, near.state_key
 );
 
 -- name: rooms_state_between

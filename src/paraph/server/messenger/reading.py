@@ -11,9 +11,10 @@ import msgspec
 from paraph.server.http import MatrixError, PersonPrincipal
 from paraph.server.messenger import events
 from paraph.server.messenger.core import Core
-from paraph.server.messenger.errors import forbidden, invalid, not_found
+from paraph.server.messenger.errors import forbidden, not_found
 from paraph.server.messenger.model import CLOSED, MEMBER, Event, StoredEvent
 from paraph.server.messenger.store import END
+from paraph.server.messenger.tokens import split
 from paraph.server.messenger.visibility import Sight
 from paraph.server.storage import Transaction
 
@@ -23,11 +24,8 @@ MAX_SCAN = 3_000
 
 
 def parse_token(token: str) -> int:
-    """The position in a `s<position>` token; raises M_INVALID_PARAM."""
-    digits = token[1:]
-    if token[:1] != "s" or not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
-        raise invalid(f"{token[:40]!r} is no token of this server")
-    return int(digits)
+    """The position in a token of sync or of a page; raises M_INVALID_PARAM."""
+    return split(token)[0]
 
 
 @dataclass(frozen=True, slots=True)

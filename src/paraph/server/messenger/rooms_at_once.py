@@ -10,7 +10,7 @@ from operator import attrgetter
 
 import msgspec
 
-from paraph.server.messenger.model import Event, Receipt
+from paraph.server.messenger.model import MEMBER, Event, Receipt
 from paraph.server.messenger.store import newest_of_each
 from paraph.server.storage import Row, Transaction, load_sql
 
@@ -49,9 +49,12 @@ class RoomsAtOnce:
             events.reverse()
         return found
 
-    def state_at(self, tx: Transaction, asked: Sequence[Stretch]) -> dict[str, list[Event]]:
-        """Each room's state as of `upto`, oldest first; `after` does not matter."""
-        return _events(tx.rows(self._sql.rooms_state_at, {"asked": _json(asked)})) if asked else {}
+    def state_at(self, tx: Transaction, asked: Sequence[Stretch], *, members: bool = True) -> dict[str, list[Event]]:
+        """Each room's state as of `upto`, oldest first, with or without `m.room.member`; `after` does not matter."""
+        if not asked:
+            return {}
+        params = {"asked": _json(asked), "but": "" if members else MEMBER}
+        return _events(tx.rows(self._sql.rooms_state_at, params))
 
     def state_delta(self, tx: Transaction, asked: Sequence[Stretch]) -> dict[str, list[Event]]:
         """The newest state event of each key among those in each stretch, oldest first."""
@@ -78,6 +81,14 @@ class RoomsAtOnce:
         found: defaultdict[str, dict[str, str]] = defaultdict(dict)
         if rooms:
             for room_id, user_id, membership in tx.rows(self._sql.rooms_members, {"rooms": _json(rooms)}):
+                found[room_id][user_id] = membership
+        return found
+
+    def former_members(self, tx: Transaction, rooms: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Who has left each room or is banned from it, a few of them, with the membership."""
+        found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        if rooms:
+            for room_id, user_id, membership in tx.rows(self._sql.rooms_former, {"rooms": _json(rooms)}):
                 found[room_id][user_id] = membership
         return found
 

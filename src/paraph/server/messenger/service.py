@@ -44,6 +44,7 @@ class Messenger:
         *,
         server_name: str,
         require_encryption: bool = True,
+        presence: bool = True,
     ) -> None:
         self.core = Core(
             database,
@@ -68,12 +69,13 @@ class Messenger:
         self.relations = Relations(self.core, self.reading)
         self.personal = Personal(self.core, self.typing)
         self.filters = Filters(self.core)
-        self.presence = Presence(self.core)
-        self.sync = Sync(self.core, devices, self.typing, self.relations)
+        self.presence = Presence(self.core, enabled=presence)
+        self.sync = Sync(self.core, devices, self.typing, self.relations, self.presence)
 
     def stop(self) -> None:
         """Wake every long poll; from now on sync answers at once."""
         self.typing.stop()
+        self.presence.stop()
         self.core.notifier.stop()
 
     # For the devices room

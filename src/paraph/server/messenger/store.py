@@ -1,10 +1,11 @@
 """The messenger's tables. Nothing else reads or writes them."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
-from paraph.server.messenger.model import VISIBILITY, Event, Membership, Profile, Receipt
+from paraph.server.messenger.model import IGNORED, VISIBILITY, Event, Membership, Profile, Receipt
 from paraph.server.messenger.room import TAIL_EVENTS, Room
 from paraph.server.storage import Transaction, load_sql
 
@@ -19,6 +20,21 @@ def newest_of_each(events: Iterable[Event]) -> list[Event]:
         newest.pop((event.type, event.state_key), None)
         newest[event.type, event.state_key] = event
     return list(newest.values())
+
+
+class _Ignored(msgspec.Struct):
+    ignored_users: dict[str, Any] = {}
+
+
+_ignored = msgspec.json.Decoder(_Ignored)
+
+
+def ignored_users(content: bytes) -> frozenset[str]:
+    """Whom an `m.ignored_user_list` names; nobody where it has another form."""
+    try:
+        return frozenset(_ignored.decode(content).ignored_users)
+    except msgspec.ValidationError:
+        return frozenset()
 
 
 class Store:
@@ -202,6 +218,11 @@ class Store:
         """A person's own data of one type."""
         row = tx.row(self._sql.account_data, {"user_id": user_id, "room_id": room_id, "type": kind})
         return bytes(row[0]) if row else None
+
+    def ignored(self, tx: Transaction, user_id: str) -> frozenset[str]:
+        """The people whom a person ignores (`m.ignored_user_list`); none where the list makes no sense."""
+        found = self.account_data(tx, user_id, "", IGNORED)
+        return ignored_users(found) if found else frozenset()
 
     def account_data_after(
         self, tx: Transaction, user_id: str, after: int, upto: int

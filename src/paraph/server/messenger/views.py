@@ -15,7 +15,7 @@ MAX_VIEWS = 20_000
 class DeviceView:
     """One device's part: its key counts as last read, and what it has been told that no table remembers."""
 
-    __slots__ = ("counts", "counts_at", "counts_until", "typing", "unacknowledged")
+    __slots__ = ("counts", "counts_at", "counts_until", "lazy", "presence", "typing", "unacknowledged")
 
     def __init__(self) -> None:
         self.counts: tuple[dict[str, int], list[str]] | None = None
@@ -23,14 +23,33 @@ class DeviceView:
         self.counts_until = 0.0
         self.unacknowledged: int | None = 0  # a token from here on allows to-device messages to be deleted
         self.typing: dict[str, int] = {}
+        self.presence = 0  # the last change of presence that it was told of
+        self.lazy = 0  # under which number it is remembered which members this device was told; 0: none yet
 
 
 class View:
-    """One person. `recent` maps rooms to their last change above `floor`, oldest change first."""
+    """One person. `recent` maps rooms to their last change above `floor`, oldest change first.
 
-    __slots__ = ("account_data_at", "devices", "devices_at", "floor", "newest", "recent", "rooms", "typing")
+    `ignored` are the people whom she ignores; `presence` numbers the last change of each person's whom she meets here,
+    the oldest first.
+    """
 
-    def __init__(self, rooms: dict[str, Membership], floor: int) -> None:
+    __slots__ = (
+        "account_data_at",
+        "devices",
+        "devices_at",
+        "floor",
+        "ignored",
+        "newest",
+        "presence",
+        "recent",
+        "rooms",
+        "typing",
+    )
+
+    def __init__(self, rooms: dict[str, Membership], floor: int, ignored: frozenset[str] = frozenset()) -> None:
+        self.ignored = ignored
+        self.presence: dict[str, int] = {}
         self.rooms = rooms
         self.floor = self.newest = floor
         self.recent: dict[str, int] = {}
@@ -89,11 +108,17 @@ class Views:
             self._held.move_to_end(user_id)
         return view
 
-    def install(self, user_id: str, rooms: dict[str, Membership], floor: int) -> None:
+    def install(
+        self, user_id: str, rooms: dict[str, Membership], floor: int, ignored: frozenset[str] = frozenset()
+    ) -> None:
         """Keep a freshly loaded view, unless another load was faster."""
-        self._held.setdefault(user_id, View(rooms, floor))
+        self._held.setdefault(user_id, View(rooms, floor, ignored))
         if len(self._held) > self._max:
             self._held.popitem(last=False)
+
+    def forget(self, user_id: str) -> None:
+        """Let go of a person; her next sync loads her again."""
+        self._held.pop(user_id, None)
 
     def set_membership(self, user_id: str, room_id: str, membership: Membership | None) -> None:
         """What a person is to a room from now on; None for a room off her list."""

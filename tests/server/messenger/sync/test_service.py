@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from paraph.server.messenger.rooms import Rooms
+from paraph.server.messenger.sync import service
 from tests.server.messenger.house import Device, House, house
 from tests.support.databases import runs_writes_once
 
@@ -116,7 +117,7 @@ async def test_a_hot_sync_runs_no_sql(home: House, monkeypatch: pytest.MonkeyPat
 
 
 async def test_only_the_sending_device_gets_its_transaction_id(home: House) -> None:
-    """The echo of a message carries the transaction id, for the device that sent it alone."""
+    """The echo of a message carries the transaction id, for the device that sent it alone; and what each was then."""
     author, tablet, friend = home.device("author"), home.device("author", "B"), home.device("friend")
     room = await author.create(friend)
     devices = (author, tablet, friend)
@@ -124,7 +125,8 @@ async def test_only_the_sending_device_gets_its_transaction_id(home: House) -> N
         await device.next()
     await author.send(room, txn="mine")
     echoes = [(await device.next())["rooms"]["join"][room]["timeline"]["events"][0] for device in devices]
-    assert [echo.get("unsigned") for echo in echoes] == [{"transaction_id": "mine"}, None, None]
+    there = {"membership": "join"}
+    assert [echo.get("unsigned") for echo in echoes] == [there | {"transaction_id": "mine"}, there, there]
 
 
 async def test_invitations_joins_and_leaves(home: House) -> None:
@@ -156,6 +158,8 @@ async def test_invitations_joins_and_leaves(home: House) -> None:
     assert left["device_lists"]["left"] == [author.user_id]
     assert (await author.next())["device_lists"]["left"] == [friend.user_id]
     assert "rooms" not in await friend.next()
+    assert list((await friend.sync())["rooms"]["leave"]) == [room]
+    await friend.call("POST", f"/rooms/{quote(room)}/forget", {})
     assert "rooms" not in await friend.sync()
 
 
@@ -292,6 +296,38 @@ async def test_to_device_messages_wake_and_are_acknowledged(home: House) -> None
     assert home.devices.acknowledged == [(author.user_id, "A", 1)]
 
 
+@runs_writes_once
+async def test_many_messages_to_a_device_come_in_parts(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer holds a bounded number; the next one follows at once with the rest, and none comes twice or is lost."""
+    monkeypatch.setattr(service, "MAX_TO_DEVICE", 3)
+    author, friend = home.device("author"), home.device("friend")
+    room = await author.create(friend)
+    await author.next()
+    messages = [{"type": "m.room_key", "sender": "@x:y", "content": {"number": number}} for number in range(7)]
+
+    def queue(tx: Any) -> None:
+        queued = [(tx.next_position(), message) for message in messages]
+        home.devices.queued[author.user_id, "A"] = queued
+        tx.after_commit(lambda: home.messenger.devices_changed([author.user_id], queued[-1][0]))
+
+    await home.messenger.core.database.write(queue)
+    sent = (await author.send(room))["event_id"]
+    first = await author.next(timeout=20_000)
+    assert (first["to_device"]["events"], _timeline(first, room)) == (messages[:3], [sent])
+    assert "_" in first["next_batch"]
+    page = await author.call("GET", f"/rooms/{quote(room)}/messages", **{"dir": "b", "from": first["next_batch"]})
+    assert page["chunk"][0]["event_id"] == sent
+    again = await author.sync(first["next_batch"], timeout=20_000)
+    second = await author.next(timeout=20_000)
+    assert again["to_device"]["events"] == second["to_device"]["events"] == messages[3:6]
+    third = await author.next(timeout=20_000)
+    assert third["to_device"]["events"] == messages[6:]
+    assert "_" not in third["next_batch"]
+    assert "to_device" not in await author.next()
+    first_position = home.devices.queued[author.user_id, "A"][2][0]
+    assert (author.user_id, "A", first_position) in home.devices.acknowledged
+
+
 async def test_stopping_wakes_every_long_poll(home: House) -> None:
     """Nobody keeps a stopping server waiting, and nobody can begin to wait."""
     devices = [home.device(f"person{index}") for index in range(20)]
@@ -350,6 +386,10 @@ async def test_tokens_survive_a_restart(tmp_path: Path) -> None:
         {"since": "x1"},
         {"since": "s-1"},
         {"since": "s" + "9" * 19},
+        {"since": "s1_x"},
+        {"since": "s1_"},
+        {"full_state": "yes"},
+        {"set_presence": "busy"},
         {"timeout": "soon"},
         {"filter": "{"},
         {"filter": '{"room":{"timeline":{"limit":"many"}}}'},
@@ -388,7 +428,3 @@ async def test_clients_find_their_way(home: House) -> None:
     assert await author.call("GET", "/pushrules/global/") == rules
     assert (await author.call("GET", "/voip/turnServer")) == {}
     assert (await author.call("GET", "/room_keys/version"))["errcode"] == "M_NOT_FOUND"
-    status = f"/presence/{author.user_id}/status"
-    assert (await author.call("PUT", status, {"presence": "unavailable", "status_msg": "away"})).status == 200
-    assert (await author.call("GET", status))["presence"] == "unavailable"
-    assert (await home.device("stranger").call("GET", status)).status == 403

@@ -24,12 +24,12 @@ class _Presence:
         self._presence = messenger.presence
 
     async def presence(self, request: Request) -> Reply:
-        return Reply.json(await self._presence.presence(request.person, request.params["user_id"]))
+        return Reply.json(await self._presence.status(request.person, request.params["user_id"]))
 
     async def set_presence(self, request: Request) -> Reply:
         own(request)
         body = request.json(_Status)
-        self._presence.set_presence(request.person, body.presence, body.status_msg)
+        await self._presence.set(request.person, body.presence, body.status_msg)
         return EMPTY
 
 

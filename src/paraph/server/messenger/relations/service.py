@@ -14,26 +14,11 @@ from paraph.server.messenger.model import Event
 from paraph.server.messenger.reading import MAX_SCAN, Reading
 from paraph.server.messenger.relations.bundles import Bundles, Reader
 from paraph.server.messenger.relations.store import Wanted
-from paraph.server.messenger.store import END, Store
+from paraph.server.messenger.store import END
 from paraph.server.messenger.visibility import Sight
 from paraph.server.storage import Transaction
 
 Raw = msgspec.Raw
-
-
-class _IgnoredUsers(msgspec.Struct):
-    ignored_users: dict[str, Raw] = {}
-
-
-def ignored_by(store: Store, tx: Transaction, user_id: str) -> frozenset[str]:
-    """Whom a person ignores (`m.ignored_user_list`); nobody if what she keeps there has another shape."""
-    found = store.account_data(tx, user_id, "", "m.ignored_user_list")
-    if found is None:
-        return frozenset()
-    try:
-        return frozenset(msgspec.json.decode(found, type=_IgnoredUsers).ignored_users)
-    except msgspec.ValidationError:
-        return frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +54,7 @@ class Relations:
 
     def reader(self, tx: Transaction, person: PersonPrincipal, upto: int) -> Reader:
         """The person as a reader who sees everything up to there."""
-        return Reader(person.user_id, person.device_id, upto, ignored_by(self._core.store, tx, person.user_id))
+        return Reader(person.user_id, person.device_id, upto, self._core.ignored(tx, person.user_id))
 
     async def of(self, person: PersonPrincipal, room_id: str, found: Sequence[Event]) -> dict[str, Raw]:
         """The bundles of events of one room that are served to somebody who may see them."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from paraph.server.http import Access, Endpoint, Reply, Request
 from paraph.server.messenger.errors import invalid
 from paraph.server.messenger.http_client import own
-from paraph.server.messenger.reading import parse_token
 from paraph.server.messenger.service import Messenger
+from paraph.server.messenger.sync.service import Asked
+from paraph.server.messenger.tokens import Token
 
 CLIENT = "/_matrix/client/v3"
 MAX_SYNC_TIMEOUT_MS = 60_000
@@ -21,30 +23,37 @@ class _Sync:
     async def add_filter(self, request: Request) -> Reply:
         own(request)
         definition = request.json(dict[str, Any])
-        return Reply.json({"filter_id": await self._messenger.filters.add_filter(request.person, definition)})
+        return Reply.json({"filter_id": await self._messenger.filters.add(request.person, definition)})
 
     async def filter(self, request: Request) -> Reply:
         own(request)
-        return Reply(200, await self._messenger.filters.filter(request.person, request.params["filter_id"]))
+        return Reply(200, await self._messenger.filters.definition(request.person, request.params["filter_id"]))
 
     async def sync(self, request: Request) -> Reply:
         query = request.query()
         since = query.get("since")
-        limit = await self._messenger.filters.timeline_limit(request.person, query.get("filter"))
-        body = await self._messenger.sync.answer(
-            request.person,
-            parse_token(since) if since else None,
+        asked = Asked(
+            Token.parse(since) if since else None,
             _milliseconds(query.get("timeout", "0")) / 1000,
-            limit,
-            query.get("full_state") == "true",
+            await self._messenger.filters.plan(request.person, query.get("filter")),
+            _switch(query, "full_state"),
+            _switch(query, "use_state_after") or _switch(query, "org.matrix.msc4222.use_state_after"),
+            query.get("set_presence", "online"),
         )
-        return Reply(200, body)
+        return Reply(200, await self._messenger.sync.answer(request.person, asked))
 
 
 def _milliseconds(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 16):
         raise invalid("timeout must be a whole number of milliseconds")
     return min(int(text), MAX_SYNC_TIMEOUT_MS)
+
+
+def _switch(query: Mapping[str, str], name: str) -> bool:
+    value = query.get(name, "false")
+    if value not in ("true", "false"):
+        raise invalid(f"{name} must be true or false")
+    return value == "true"
 
 
 def endpoints(messenger: Messenger) -> list[Endpoint]:

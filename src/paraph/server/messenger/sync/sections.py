@@ -23,13 +23,15 @@ class Timeline(msgspec.Struct):
     prev_batch: str
 
 
-class JoinedRoom(msgspec.Struct):
-    """A room that the person is joined to, or has left."""
+class JoinedRoom(msgspec.Struct, rename={"unstable_state_after": "org.matrix.msc4222.state_after"}):
+    """A room that the person is joined to, or has left; with its state before the timeline, or else after it."""
 
     timeline: Timeline
-    state: Events
     ephemeral: Events
     account_data: Events
+    state: Events | msgspec.UnsetType = msgspec.UNSET
+    state_after: Events | msgspec.UnsetType = msgspec.UNSET
+    unstable_state_after: Events | msgspec.UnsetType = msgspec.UNSET
     summary: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -51,7 +53,7 @@ class RoomSections(msgspec.Struct):
     join: dict[str, JoinedRoom]
     invite: dict[str, InvitedRoom]
     leave: dict[str, JoinedRoom]
-    knock: dict[str, KnockedRoom] = {}
+    knock: dict[str, KnockedRoom]
 
 
 class DeviceLists(msgspec.Struct):
@@ -75,6 +77,7 @@ class SyncAnswer(msgspec.Struct):
     device_unused_fallback_key_types: list[str]
     rooms: RoomSections | msgspec.UnsetType = msgspec.UNSET
     account_data: Events | msgspec.UnsetType = msgspec.UNSET
+    presence: Events | msgspec.UnsetType = msgspec.UNSET
     to_device: ToDevice | msgspec.UnsetType = msgspec.UNSET
     device_lists: DeviceLists | msgspec.UnsetType = msgspec.UNSET
 

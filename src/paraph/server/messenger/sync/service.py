@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,11 +16,14 @@ import msgspec
 
 from paraph.server.http import PersonPrincipal
 from paraph.server.messenger.core import Core
+from paraph.server.messenger.filters.matching import EVERYTHING, Plan
 from paraph.server.messenger.model import Membership
+from paraph.server.messenger.presence.service import Presence
 from paraph.server.messenger.pushrules import default_ruleset
 from paraph.server.messenger.relations.service import Relations
 from paraph.server.messenger.room import Room
 from paraph.server.messenger.rooms_at_once import RoomsAtOnce
+from paraph.server.messenger.sync.lazy import Lazy, Told
 from paraph.server.messenger.sync.rooms import Window, from_memory, typing
 from paraph.server.messenger.sync.sections import (
     DeviceLists,
@@ -30,11 +34,11 @@ from paraph.server.messenger.sync.sections import (
     Raw,
     RoomSections,
     SyncAnswer,
-    Timeline,
     ToDevice,
     encode,
 )
 from paraph.server.messenger.sync.tables import FromTables
+from paraph.server.messenger.tokens import Token
 from paraph.server.messenger.typing import Typing
 from paraph.server.messenger.views import DeviceView, View
 from paraph.server.storage import Transaction
@@ -43,6 +47,8 @@ ROOMS_PER_READ = 20
 """Rooms read from the tables before others get their turn on the event loop."""
 COUNTS_KEPT = 5.0
 """Seconds for which a device's key counts are answered from memory."""
+MAX_TO_DEVICE = 100
+"""Messages to a device in one answer; further ones follow with the next."""
 
 
 class DevicesSyncPart(Protocol):
@@ -51,6 +57,11 @@ class DevicesSyncPart(Protocol):
     @property
     def to_device(self) -> Sequence[Any]:
         """Messages to this device."""
+        ...
+
+    @property
+    def to_device_upto(self) -> int:
+        """How far these messages reach: less than the answer if there are more than fit."""
         ...
 
     @property
@@ -77,8 +88,18 @@ class DevicesSyncPart(Protocol):
 class DevicesForSync(Protocol):
     """What sync asks the devices room."""
 
-    def sync_part(self, tx: Transaction, user_id: str, device_id: str, since: int, upto: int) -> DevicesSyncPart:
-        """The device's share of (since, upto]."""
+    def sync_part(
+        self,
+        tx: Transaction,
+        user_id: str,
+        device_id: str,
+        since: int,
+        upto: int,
+        *,
+        to_device_since: int | None = None,
+        limit: int | None = None,
+    ) -> DevicesSyncPart:
+        """The device's share of (since, upto], with at most `limit` messages from `to_device_since` on."""
         ...
 
     async def acknowledge(self, user_id: str, device_id: str, upto: int) -> None:
@@ -86,88 +107,116 @@ class DevicesForSync(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a client asks of one sync. `since` is None for a first one; `wait` are seconds."""
+
+    since: Token | None = None
+    wait: float = 0.0
+    plan: Plan = EVERYTHING
+    full_state: bool = False
+    state_after: bool = False
+    presence: str = "online"
+
+
 class Sync:
     """Answers GET /sync."""
 
-    def __init__(self, core: Core, devices: DevicesForSync, typing_now: Typing, relations: Relations) -> None:
+    def __init__(
+        self, core: Core, devices: DevicesForSync, typing_now: Typing, relations: Relations, presence: Presence
+    ) -> None:
         self._core = core
         self._devices = devices
         self._typing = typing_now
         self._relations = relations
+        self._presence = presence
         self._tables = RoomsAtOnce(core.database.dialect)
+        self._told = Told()
 
-    async def answer(
-        self, person: PersonPrincipal, since: int | None, wait: float, limit: int, full_state: bool = False
-    ) -> bytes:
-        """The sync answer as JSON, after waiting at most `wait` seconds for something to tell."""
+    async def answer(self, person: PersonPrincipal, asked: Asked) -> bytes:
+        """The sync answer as JSON, after waiting at most `asked.wait` seconds for something to tell."""
         view = await self._core.view(person.user_id)
+        since = asked.since
         if since is not None:
-            await self._core.reach(since)
-            await self._acknowledge(person, view.device(person.device_id), since)
-        if since is None or full_state or wait <= 0:
-            return encode((await self._build(person, since, limit, full_state))[0])
-        until = asyncio.get_running_loop().time() + wait
-        while True:
-            left = until - asyncio.get_running_loop().time()
-            waiter = self._core.notifier.wait(person.user_id, max(left, 0))
-            try:
-                answer, news = await self._build(person, since, limit, False)
-                if news or left <= 0 or self._core.notifier.stopped:
-                    return encode(answer)
-                await waiter.done
-            finally:
-                waiter.cancel()
+            await self._core.reach(since.position)
+            await self._acknowledge(person, view.device(person.device_id), since.to_device)
+        await self._presence.came(person, asked.presence)
+        with self._presence.syncing(person.user_id):
+            if since is None or asked.full_state or asked.wait <= 0:
+                return encode((await self._build(person, asked))[0])
+            until = asyncio.get_running_loop().time() + asked.wait
+            while True:
+                left = until - asyncio.get_running_loop().time()
+                waiter = self._core.notifier.wait(person.user_id, max(left, 0))
+                try:
+                    answer, news = await self._build(person, asked)
+                    if news or left <= 0 or self._core.notifier.stopped:
+                        return encode(answer)
+                    await waiter.done
+                finally:
+                    waiter.cancel()
 
     async def _acknowledge(self, person: PersonPrincipal, device: DeviceView, since: int) -> None:
         if device.unacknowledged is not None and since >= device.unacknowledged:
             device.unacknowledged = None
             await self._devices.acknowledge(person.user_id, person.device_id, since)
 
-    async def _build(
-        self, person: PersonPrincipal, since: int | None, limit: int, full_state: bool
-    ) -> tuple[SyncAnswer, bool]:
+    async def _build(self, person: PersonPrincipal, asked: Asked) -> tuple[SyncAnswer, bool]:
         """The answer, and whether it says anything."""
         view = await self._core.view(person.user_id)
-        upto = self._core.database.position
-        if since is not None:
-            since = min(since, upto)
-        window = Window(person, since, upto, limit, full_state)
-        rooms = RoomSections({}, {}, {})
+        window = self._window(person, view, asked)
+        rooms = RoomSections({}, {}, {}, {})
         slow = self._from_memory(view, window, rooms)
         if slow:
-            await self._from_tables(view, window, rooms, slow)
-        answer = SyncAnswer(f"s{upto}", {}, [])
+            await self._from_tables(window, rooms, slow)
+        answer = SyncAnswer("", {}, [])
         await self._add_account_data(view, window, rooms, answer)
         self._add_typing(view, window, rooms)
-        counts_changed = await self._add_devices(view, window, answer)
+        reached, counts_changed = await self._add_devices(view, window, asked.since, answer)
+        answer.next_batch = str(Token(window.upto, reached))
         if rooms.join or rooms.invite or rooms.leave or rooms.knock:
             answer.rooms = rooms
+        await self._add_presence(view, window, answer)
         return answer, counts_changed or any(
             part is not msgspec.UNSET
-            for part in (answer.rooms, answer.account_data, answer.to_device, answer.device_lists)
+            for part in (answer.rooms, answer.account_data, answer.presence, answer.to_device, answer.device_lists)
         )
+
+    def _window(self, person: PersonPrincipal, view: View, asked: Asked) -> Window:
+        """What this answer covers."""
+        upto, plan = self._core.database.position, asked.plan
+        since = None if asked.since is None else min(asked.since.position, upto)
+        lazy = None
+        if plan.state.lazy:
+            device = view.device(person.device_id)
+            if since is None or not device.lazy:
+                device.lazy = self._told.begin()
+            known = None if asked.full_state else since
+            lazy = Lazy(self._told, device.lazy, known, upto, plan.state.redundant)
+        return Window(person, since, upto, plan, asked.full_state, asked.state_after, view.ignored, lazy)
 
     def _from_memory(self, view: View, window: Window, rooms: RoomSections) -> dict[str, Membership]:
         """Fill in what memory knows; returns the rooms that need the tables."""
-        since = window.since
+        since, wanted = window.since, window.plan.rooms
         if since is None or since < view.floor or window.full_state:
-            return dict(view.rooms)
+            return {room_id: there for room_id, there in view.rooms.items() if room_id in wanted}
         slow: dict[str, Membership] = {}
         for room_id in view.changed_since(since):
             membership = view.rooms.get(room_id)
-            if membership is None:
+            if membership is None or room_id not in wanted:
                 continue
-            room = self._core.rooms.held(room_id)
+            room = self._core.rooms.held(room_id) if window.plan.plain else None
             stayed = membership.membership == "join" and membership.position <= since
+            section = None
             if stayed and room is not None and _is_known(room, since, window.upto):
                 section = from_memory(room, window, since)
-                if section.timeline.events or section.ephemeral.events:
-                    rooms.join[room_id] = section
-            else:
+            if section is None:
                 slow[room_id] = membership
+            elif section.timeline.events or section.ephemeral.events:
+                rooms.join[room_id] = section
         return slow
 
-    async def _from_tables(self, view: View, window: Window, rooms: RoomSections, slow: dict[str, Membership]) -> None:
+    async def _from_tables(self, window: Window, rooms: RoomSections, slow: dict[str, Membership]) -> None:
         """Fill in rooms from the tables, a few per read; `upto` keeps the reads consistent with each other."""
         tables, entries = FromTables(self._tables, window, self._relations), list(slow.items())
         for start in range(0, len(entries), ROOMS_PER_READ):
@@ -184,7 +233,7 @@ class Sync:
                     (rooms.join if part[room_id].membership == "join" else rooms.leave)[room_id] = section
 
     async def _add_account_data(self, view: View, window: Window, rooms: RoomSections, answer: SyncAnswer) -> None:
-        since, user_id = window.since, window.person.user_id
+        since, user_id, plan = window.since, window.person.user_id, window.plan
         if since is not None and since >= view.account_data_at:
             return
         rows = await self._core.database.read(
@@ -192,43 +241,65 @@ class Sync:
         )
         everywhere: list[Raw] = []
         if since is None and not any(room_id == "" and kind == "m.push_rules" for room_id, kind, _, _ in rows):
-            everywhere.append(_data_event("m.push_rules", encode(default_ruleset(user_id))))
+            rows = [("", "m.push_rules", encode(default_ruleset(user_id)), 0), *rows]
         for room_id, kind, content, _ in rows:
-            if room_id == "":
-                everywhere.append(_data_event(kind, content))
-            elif (membership := view.rooms.get(room_id)) is not None and membership.membership == "join":
+            if room_id == "" and kind in plan.data:
+                everywhere.append(data_event(kind, content))
+            elif room_id in plan.rooms and plan.room_data.wants_type(kind, room_id) and _is_joined(view, room_id):
                 section = rooms.join.setdefault(room_id, _nothing(window))
-                section.account_data = Events([*section.account_data.events, _data_event(kind, content)])
+                section.account_data = Events([*section.account_data.events, data_event(kind, content)])
         if everywhere:
             answer.account_data = Events(everywhere)
 
     def _add_typing(self, view: View, window: Window, rooms: RoomSections) -> None:
-        told = view.device(window.person.device_id).typing
+        told, plan = view.device(window.person.device_id).typing, window.plan
         for room_id, change in view.typing.items():
-            membership = view.rooms.get(room_id)
-            if told.get(room_id) == change or membership is None or membership.membership != "join":
+            if told.get(room_id) == change or not _is_joined(view, room_id) or room_id not in plan.rooms:
                 continue
             told[room_id] = change
             now = self._typing.in_room(room_id)
-            if now or window.since is not None:
+            if (now or window.since is not None) and plan.ephemeral.wants_type("m.typing", room_id):
                 section = rooms.join.setdefault(room_id, _nothing(window))
                 section.ephemeral = Events([*section.ephemeral.events, typing(now)])
 
-    async def _add_devices(self, view: View, window: Window, answer: SyncAnswer) -> bool:
-        """Add what the devices room knows; returns whether the key counts are news."""
-        person, since, upto = window.person, window.since, window.upto
+    async def _add_presence(self, view: View, window: Window, answer: SyncAnswer) -> None:
+        device, plan = view.device(window.person.device_id), window.plan
+        if "m.presence" not in plan.presence:
+            return
+        if window.since is None:
+            found = await self._presence.everybody(window.person.user_id, device)
+        else:
+            found = self._presence.news(view, device, window.met)
+        shown = [Raw(encode(event)) for event in found if event["sender"] in plan.presence_senders]
+        if shown:
+            answer.presence = Events(shown)
+
+    async def _add_devices(
+        self, view: View, window: Window, since: Token | None, answer: SyncAnswer
+    ) -> tuple[int, bool]:
+        """Add what the devices room knows; how far its messages reach, and whether the key counts are news."""
+        person, upto = window.person, window.upto
         device = view.device(person.device_id)
-        before, now = device.counts, asyncio.get_running_loop().time()
+        before, now, reached = device.counts, asyncio.get_running_loop().time(), upto
         known = before is not None and device.counts_at >= view.devices_at and now < device.counts_until
-        if not known or since is None or since < view.devices_at:
+        if not known or since is None or since.to_device < view.devices_at:
             part = await self._core.database.read(
-                lambda tx: self._devices.sync_part(tx, person.user_id, person.device_id, since or 0, upto)
+                lambda tx: self._devices.sync_part(
+                    tx,
+                    person.user_id,
+                    person.device_id,
+                    window.since or 0,
+                    upto,
+                    to_device_since=0 if since is None else min(since.to_device, upto),
+                    limit=MAX_TO_DEVICE,
+                )
             )
             device.counts = (dict(part.one_time_key_counts), list(part.unused_fallback_key_types))
             device.counts_at, device.counts_until = upto, now + COUNTS_KEPT
             if part.to_device:
                 answer.to_device = ToDevice(list(part.to_device))
-                device.unacknowledged = upto
+                reached = min(part.to_device_upto, upto)
+                device.unacknowledged = reached
             if since is not None:
                 window.met.update(part.changed)
                 window.parted.update(part.left)
@@ -236,7 +307,7 @@ class Sync:
             answer.device_one_time_keys_count, answer.device_unused_fallback_key_types = device.counts
         if window.met or window.parted:
             await self._add_device_lists(window, answer)
-        return before is not None and before != device.counts
+        return reached, before is not None and before != device.counts
 
     async def _add_device_lists(self, window: Window, answer: SyncAnswer) -> None:
         user_id, store = window.person.user_id, self._core.store
@@ -253,9 +324,15 @@ def _is_known(room: Room, since: int, upto: int) -> bool:
     return room.tail_from <= since and room.receipts_from <= since and not room.has_related(since, upto)
 
 
+def _is_joined(view: View, room_id: str) -> bool:
+    membership = view.rooms.get(room_id)
+    return membership is not None and membership.membership == "join"
+
+
 def _nothing(window: Window) -> JoinedRoom:
-    return JoinedRoom(Timeline([], False, f"s{window.upto}"), Events(), Events(), Events())
+    return window.section([], [], False, window.upto, [], [])
 
 
-def _data_event(kind: str, content: bytes) -> Raw:
+def data_event(kind: str, content: bytes) -> Raw:
+    """Account data as an event."""
     return Raw(encode({"type": kind, "content": Raw(content)}))
