@@ -133,10 +133,8 @@ def full_for_device(event: Event, user_id: str, device_id: str) -> bytes:
 
 def with_membership(event: Event, user_id: str, device_id: str, membership: str) -> bytes:
     """As `full_for_device`, with what the person was to the room when it happened (`unsigned.membership`)."""
-    json = for_device(event, user_id, device_id)
-    # Of all members only `unsigned`, which comes last, can be an object that ends the event; it is never empty.
-    begun = json[:-2] + b"," if json.endswith(b"}}") else json[:-1] + b',"unsigned":{'
-    return b'%b"membership":"%b"},"room_id":%b}' % (begun, membership.encode(), _encode(event.room_id))
+    json = shown(event, user_id, device_id, membership)
+    return b'%b,"room_id":%b}' % (json[:-1], _encode(event.room_id))
 
 
 def stripped(event: Event) -> bytes:

@@ -10,6 +10,7 @@ import msgspec
 
 from paraph.server.http import Access, Endpoint, MatrixError, Reply, Request
 from paraph.server.messenger import events
+from paraph.server.messenger.filters.choice import PageFilter
 from paraph.server.messenger.model import Event
 from paraph.server.messenger.reading import MAX_PAGE, Page, check_dir, parse_token
 from paraph.server.messenger.relations.bundles import with_relations
@@ -89,10 +90,12 @@ class _Events:
             parse_token(start) if start else None,
             parse_token(to) if to else None,
             request.query_int("limit", 10, 1, MAX_PAGE),
+            PageFilter.parse(query.get("filter")),
         )
         first = start or f"s{min(page.start, self._messenger.core.database.position)}"
         bundles = await self._bundles(request, page.events)
-        answer = {"chunk": _all(page, request, bundles), "start": first, "state": []}
+        members = [msgspec.Raw(events.full(event)) for event in page.members]
+        answer = {"chunk": _all(page, request, bundles), "start": first, "state": members}
         return Reply.json(answer if page.end is None else answer | {"end": f"s{page.end}"})
 
     async def by_time(self, request: Request) -> Reply:
@@ -109,8 +112,9 @@ class _Events:
 
     async def context(self, request: Request) -> Reply:
         limit = request.query_int("limit", 10, 0, MAX_PAGE)
+        wanted = PageFilter.parse(request.query().get("filter"))
         found = await self._reading.context(
-            request.person, request.params["room_id"], request.params["event_id"], limit
+            request.person, request.params["room_id"], request.params["event_id"], limit, wanted
         )
         event, before, after = found.event, found.before, found.after
         oldest = before.events[-1].position - 1 if before.events else event.position - 1

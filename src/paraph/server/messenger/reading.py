@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -12,7 +12,9 @@ from paraph.server.http import MatrixError, PersonPrincipal
 from paraph.server.messenger import events
 from paraph.server.messenger.core import Core
 from paraph.server.messenger.errors import forbidden, not_found
+from paraph.server.messenger.filters.choice import EVERYTHING, Choice, PageFilter
 from paraph.server.messenger.model import CLOSED, MEMBER, Event, StoredEvent
+from paraph.server.messenger.rooms_at_once import Entry, RoomsAtOnce, Stretch
 from paraph.server.messenger.store import END
 from paraph.server.messenger.tokens import split
 from paraph.server.messenger.visibility import Sight
@@ -30,12 +32,16 @@ def parse_token(token: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of history: events in the asked order, and the token to go on from (None at the end)."""
+    """A page of history: events in the asked order, and the token to go on from (None at the end).
+
+    `members` are the membership events of those who sent them, where members are loaded lazily.
+    """
 
     sight: Sight
     events: list[Event]
     start: int
     end: int | None
+    members: list[Event] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class Reading:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._tables = RoomsAtOnce(core.database.dialect)
 
     def sight(self, tx: Transaction, room_id: str, user_id: str) -> tuple[Sight, int]:
         """The person's sight and the position up to which it reaches; raises M_FORBIDDEN for strangers.
@@ -92,6 +99,7 @@ class Reading:
         start: int | None,
         to: int | None,
         limit: int,
+        wanted: PageFilter = EVERYTHING,
     ) -> Page:
         """History from `start` (default: the newest, or the oldest) towards `to`, at most `limit` events.
 
@@ -100,34 +108,63 @@ class Reading:
 
         def read(tx: Transaction) -> Page:
             sight, upto = self.sight(tx, room_id, person.user_id)
+            look = self._look(tx, room_id, person, sight, wanted)
             if check_dir(direction):
-                return self._backwards(tx, room_id, sight, min(upto, END if start is None else start), to or 0, limit)
-            return self._forwards(tx, room_id, sight, start or 0, min(upto, END if to is None else to), limit)
+                page = self._backwards(look, min(upto, END if start is None else start), to or 0, limit)
+            else:
+                page = self._forwards(look, start or 0, min(upto, END if to is None else to), limit)
+            return self._with_members(look, page, upto)
 
         await self._core.reach(max(start or 0, to or 0))
         return await self._core.look(read)
 
-    def _backwards(self, tx: Transaction, room_id: str, sight: Sight, start: int, to: int, limit: int) -> Page:
+    def _look(self, tx: Transaction, room_id: str, person: PersonPrincipal, sight: Sight, wanted: PageFilter) -> _Look:
+        ignored = self._core.ignored(tx, person.user_id)
+        return _Look(tx, room_id, sight, wanted, Choice(tx, self._core.relations.store, sight, ignored, wanted))
+
+    def _backwards(self, look: _Look, start: int, to: int, limit: int) -> Page:
         fetch = self._core.store.events_backwards
-        return _page(lambda at: fetch(tx, room_id, to, at, limit), sight, start, limit, step=-1)
+        return _page(lambda at: fetch(look.tx, look.room_id, to, at, limit), look, start, limit, step=-1)
 
-    def _forwards(self, tx: Transaction, room_id: str, sight: Sight, start: int, upto: int, limit: int) -> Page:
+    def _forwards(self, look: _Look, start: int, upto: int, limit: int) -> Page:
         fetch = self._core.store.events_forwards
-        return _page(lambda at: fetch(tx, room_id, at, upto, limit), sight, start, limit, step=0)
+        return _page(lambda at: fetch(look.tx, look.room_id, at, upto, limit), look, start, limit, step=0)
 
-    async def context(self, person: PersonPrincipal, room_id: str, event_id: str, limit: int) -> Context:
+    def _with_members(self, look: _Look, page: Page, upto: int) -> Page:
+        if not look.wanted.events.lazy or not page.events:
+            return page
+        return replace(page, members=self._senders(look, page.events, upto))
+
+    def _senders(self, look: _Look, shown: Sequence[Event], upto: int) -> list[Event]:
+        """The membership events of whoever sent these events, as they were at the newest of them."""
+        at = min(upto, max(event.position for event in shown))
+        names = dict.fromkeys(event.sender for event in shown)
+        asked = [Entry(look.room_id, MEMBER, user_id, at) for user_id in names]
+        return self._tables.state_entries(look.tx, asked).get(look.room_id, [])
+
+    async def context(
+        self, person: PersonPrincipal, room_id: str, event_id: str, limit: int, wanted: PageFilter = EVERYTHING
+    ) -> Context:
         """An event and its surroundings; raises M_NOT_FOUND if there is none that the person may see."""
 
         def read(tx: Transaction) -> Context:
             found, sight, upto = self._event(tx, room_id, person.user_id, event_id)
+            look = self._look(tx, room_id, person, sight, wanted)
             half, at = limit // 2, found.position
-            before = self._backwards(tx, room_id, sight, at - 1, 0, half) if half else Page(sight, [], at - 1, at - 1)
+            before = self._backwards(look, at - 1, 0, half) if half else Page(sight, [], at - 1, at - 1)
             rest = limit - half
-            after = self._forwards(tx, room_id, sight, at, upto, rest) if rest else Page(sight, [], at, at)
+            after = self._forwards(look, at, upto, rest) if rest else Page(sight, [], at, at)
             last = after.events[-1].position if after.events else at
-            return Context(found, before, after, self._core.store.state_at(tx, room_id, last))
+            return Context(found, before, after, self._state_around(look, [found, *before.events, *after.events], last))
 
         return await self._core.look(read)
+
+    def _state_around(self, look: _Look, shown: list[Event], upto: int) -> list[Event]:
+        """The room's state, with all members or with those who sent what is shown."""
+        lazy = look.wanted.events.lazy
+        stretch = Stretch(look.room_id, 0, upto)
+        state = self._tables.state_at(look.tx, [stretch], members=not lazy).get(look.room_id, [])
+        return state + self._senders(look, shown, upto) if lazy else state
 
     async def state(self, person: PersonPrincipal, room_id: str) -> list[Event]:
         """The room's state now, or as it was when the person left."""
@@ -200,8 +237,19 @@ class Reading:
         return any(event.content.get("closed") is True for event in self._core.store.state_of_type(tx, room_id, CLOSED))
 
 
-def _page(fetch: Callable[[int], list[Event]], sight: Sight, start: int, limit: int, step: int) -> Page:
-    """Fetch and keep what may be seen until there is enough, no more, or enough was looked at.
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Looking at one room's history for one person, within a transaction."""
+
+    tx: Transaction
+    room_id: str
+    sight: Sight
+    wanted: PageFilter
+    choice: Choice
+
+
+def _page(fetch: Callable[[int], list[Event]], look: _Look, start: int, limit: int, step: int) -> Page:
+    """Fetch and keep what may be seen and is wanted until there is enough, no more, or enough was looked at.
 
     The token after an event is its position + `step`.
     """
@@ -209,17 +257,18 @@ def _page(fetch: Callable[[int], list[Event]], sight: Sight, start: int, limit: 
     at, scanned = start, 0
     while True:
         batch = fetch(at)
+        chosen = look.choice.of(batch)
         for event in batch:
             at = event.position + step
-            if sight.sees(event):
+            if event.position in chosen:
                 found.append(event)
                 if len(found) == limit:
-                    return Page(sight, found, start, at)
+                    return Page(look.sight, found, start, at)
         scanned += len(batch)
         if len(batch) < limit:
-            return Page(sight, found, start, None)
+            return Page(look.sight, found, start, None)
         if scanned >= MAX_SCAN:
-            return Page(sight, found, start, at)
+            return Page(look.sight, found, start, at)
 
 
 def _stored(event: Event) -> StoredEvent:

@@ -14,3 +14,9 @@ WHERE position = ANY(ARRAY(SELECT CAST(value AS bigint) FROM jsonb_array_element
 -- name: parents
 SELECT event_id, rel_type, target_id FROM relations
 WHERE event_id = ANY(ARRAY(SELECT jsonb_array_elements_text(CAST(CAST(:event_ids AS text) AS jsonb))));
+
+-- name: related
+SELECT DISTINCT target_id FROM relations
+WHERE target_id = ANY(ARRAY(SELECT jsonb_array_elements_text(CAST(CAST(:targets AS text) AS jsonb))))
+AND (:any_type = 1 OR rel_type = ANY(ARRAY(SELECT jsonb_array_elements_text(CAST(CAST(:rel_types AS text) AS jsonb)))))
+AND (:any_sender = 1 OR sender = ANY(ARRAY(SELECT jsonb_array_elements_text(CAST(CAST(:senders AS text) AS jsonb)))));

@@ -11,3 +11,8 @@ FROM events WHERE position IN (SELECT value FROM json_each(:positions));
 
 -- name: parents
 SELECT event_id, rel_type, target_id FROM relations WHERE event_id IN (SELECT value FROM json_each(:event_ids));
+
+-- name: related
+SELECT DISTINCT target_id FROM relations WHERE target_id IN (SELECT value FROM json_each(:targets))
+AND (:any_type = 1 OR rel_type IN (SELECT value FROM json_each(:rel_types)))
+AND (:any_sender = 1 OR sender IN (SELECT value FROM json_each(:senders)));

@@ -45,6 +45,25 @@ class RelationStore:
     def __init__(self, dialect: str) -> None:
         self._sql = load_sql("paraph.server.messenger.relations", dialect)
 
+    def related(
+        self,
+        tx: Transaction,
+        event_ids: Sequence[str],
+        rel_types: Sequence[str] | None,
+        senders: Sequence[str] | None,
+    ) -> set[str]:
+        """Which of these events something relates to: in one of these ways, from one of these people (None: any)."""
+        if not event_ids:
+            return set()
+        params = {
+            "targets": _json(event_ids),
+            "any_type": int(rel_types is None),
+            "rel_types": _json(rel_types or ()),
+            "any_sender": int(senders is None),
+            "senders": _json(senders or ()),
+        }
+        return {row[0] for row in tx.rows(self._sql.related, params)}
+
     def add(self, tx: Transaction, event: Event, relation: Relation, valid: bool) -> None:
         """Keep an event's relation; a thread becomes the room's newest."""
         tx.run(
@@ -152,3 +171,7 @@ class RelationStore:
         """Events that refer to this one, oldest first, with their senders."""
         params = {"target_id": target_id, "upto": upto, "limit": MAX_REFERENCES}
         return [(row[0], row[1]) for row in tx.rows(self._sql.references, params)]
+
+
+def _json(names: Sequence[str]) -> str:
+    return msgspec.json.encode(names).decode()
