@@ -6,6 +6,8 @@ from paraph.server.messenger.complaints import http as http_complaints
 from paraph.server.messenger.directory import http as http_directory
 from paraph.server.messenger.overview import http as http_overview
 from paraph.server.messenger.presence import http as http_presence
+from paraph.server.messenger.push import http as push_http
+from paraph.server.messenger.receipts import http as receipts_http
 from paraph.server.messenger.relations import http as relations_http
 from paraph.server.messenger.service import Messenger
 from paraph.server.messenger.sync import http as http_sync
@@ -21,6 +23,8 @@ def endpoints(messenger: Messenger, base_url: str) -> list[Endpoint]:
         *http_events.endpoints(messenger),
         *http_rooms.endpoints(messenger),
         *relations_http.endpoints(messenger.relations),
+        *receipts_http.endpoints(messenger.receipts),
+        *push_http.endpoints(messenger.push),
         *http_personal.endpoints(messenger),
         *http_presence.endpoints(messenger),
         *http_overview.endpoints(messenger.overview, messenger.hierarchy, messenger.aliases),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from paraph.server.http import Access, Endpoint, Reply, Request
 from paraph.server.messenger.errors import forbidden, not_found
-from paraph.server.messenger.pushrules import default_ruleset
 from paraph.server.messenger.service import Messenger
 from paraph.server.messenger.versions import DEFAULT_VERSION, ROOM_VERSIONS
 
@@ -48,12 +47,6 @@ class _Client:
     async def capabilities(self, _request: Request) -> Reply:
         return self._capabilities
 
-    async def push_rules(self, request: Request) -> Reply:
-        return Reply.json(default_ruleset(request.person.user_id))
-
-    async def global_push_rules(self, request: Request) -> Reply:
-        return Reply.json(default_ruleset(request.person.user_id)["global"])
-
     async def turn_server(self, _request: Request) -> Reply:
         return Reply(200, b"{}")
 
@@ -69,10 +62,6 @@ def endpoints(messenger: Messenger, base_url: str) -> list[Endpoint]:
         Endpoint("GET", "/_matrix/client/versions", public, client.versions, "Versions of the specification served."),
         Endpoint("GET", "/.well-known/matrix/client", public, client.well_known, "Where clients find this server."),
         Endpoint("GET", f"{CLIENT}/capabilities", person, client.capabilities, "What this server can do."),
-        Endpoint("GET", f"{CLIENT}/pushrules/", person, client.push_rules, "The default push rules."),
-        Endpoint("GET", f"{CLIENT}/pushrules", person, client.push_rules, "The default push rules."),
-        Endpoint("GET", f"{CLIENT}/pushrules/global/", person, client.global_push_rules, "The default push rules."),
-        Endpoint("GET", f"{CLIENT}/pushrules/global", person, client.global_push_rules, "The default push rules."),
         Endpoint("GET", f"{CLIENT}/voip/turnServer", person, client.turn_server, "No TURN server is offered."),
         Endpoint("GET", f"{CLIENT}/room_keys/version", person, client.no_backup, "There is no key backup."),
     ]

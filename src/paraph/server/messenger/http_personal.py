@@ -17,7 +17,6 @@ CLIENT = "/_matrix/client/v3"
 ROOM = f"{CLIENT}/rooms/{{room_id}}"
 USER = f"{CLIENT}/user/{{user_id}}"
 PROFILE = f"{CLIENT}/profile/{{user_id}}"
-_RECEIPTS = ("m.read", "m.read.private", "m.fully_read")
 
 
 class _DisplayName(msgspec.Struct):
@@ -31,16 +30,6 @@ class _AvatarUrl(msgspec.Struct):
 class _Typing(msgspec.Struct):
     typing: bool
     timeout: int = 30_000
-
-
-class _Receipt(msgspec.Struct):
-    thread_id: str | None = None
-
-
-class _Markers(msgspec.Struct, rename={"read": "m.read", "private": "m.read.private", "fully": "m.fully_read"}):
-    read: str | None = None
-    private: str | None = None
-    fully: str | None = None
 
 
 class _Search(msgspec.Struct):
@@ -109,24 +98,6 @@ class _Personal:
         await self._personal.set_typing(request.person, request.params["room_id"], body.typing, timeout)
         return EMPTY
 
-    async def receipt(self, request: Request) -> Reply:
-        params = request.params
-        kind, thread = params["kind"], request.json(_Receipt).thread_id
-        if kind not in _RECEIPTS:
-            raise invalid(f"a receipt is one of {', '.join(_RECEIPTS)}")
-        if thread == "" or (thread is not None and kind == "m.fully_read"):
-            raise invalid("thread_id is not empty, and not used with m.fully_read")
-        marks = {kind: params["event_id"]}
-        await self._personal.read_up_to(request.person, params["room_id"], marks, thread or "")
-        return EMPTY
-
-    async def read_markers(self, request: Request) -> Reply:
-        body = request.json(_Markers)
-        marks = {"m.read": body.read, "m.read.private": body.private, "m.fully_read": body.fully}
-        given = {kind: event_id for kind, event_id in marks.items() if event_id is not None}
-        await self._personal.read_up_to(request.person, request.params["room_id"], given)
-        return EMPTY
-
     async def search(self, request: Request) -> Reply:
         body = request.json(_Search)
         if not 0 < len(body.search_term) <= 255:
@@ -160,7 +131,5 @@ def endpoints(messenger: Messenger) -> list[Endpoint]:
         Endpoint("PUT", f"{tags}/{{tag}}", person, on.set_tag, "Put a tag on a room."),
         Endpoint("DELETE", f"{tags}/{{tag}}", person, on.remove_tag, "Take a tag off a room."),
         Endpoint("PUT", f"{ROOM}/typing/{{user_id}}", person, on.typing, "Say that one types."),
-        Endpoint("POST", f"{ROOM}/receipt/{{kind}}/{{event_id}}", person, on.receipt, "Say how far one has read."),
-        Endpoint("POST", f"{ROOM}/read_markers", person, on.read_markers, "Say how far one has read."),
         Endpoint("POST", f"{CLIENT}/user_directory/search", person, on.search, "Find people."),
     ]

@@ -87,7 +87,10 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """How far a person has read (Client-Server API, "Receipts"); `thread_id` is empty for the unthreaded one."""
+    """How far a person has read (Client-Server API, "Receipts"); `thread_id` is empty for the unthreaded one.
+
+    `position` is the receipt's own, `event_position` that of the event.
+    """
 
     user_id: str
     type: str
@@ -95,3 +98,4 @@ class Receipt(msgspec.Struct, frozen=True):
     event_id: str
     ts: int
     position: int
+    event_position: int = 0

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from paraph.protocol import canonical
-from paraph.protocol.errors import CanonicalJsonError, IdentifierError
-from paraph.protocol.identifiers import check_event_id
+from paraph.protocol.errors import CanonicalJsonError
 from paraph.server.http import MatrixError, PersonPrincipal
 from paraph.server.messenger.core import Core
-from paraph.server.messenger.errors import bad_json, invalid, not_found, too_large
+from paraph.server.messenger.errors import bad_json, not_found, too_large
 from paraph.server.messenger.events import check_name
-from paraph.server.messenger.model import IGNORED, Profile, Receipt
+from paraph.server.messenger.model import IGNORED, Profile
 from paraph.server.messenger.typing import Typing
 from paraph.server.storage import Announcement, Transaction
 
 MAX_DATA_BYTES = 65_536
 _SERVER_DATA = frozenset({"m.fully_read", "m.push_rules"})
-_ACCOUNT_DATA, _RECEIPT = "messenger.account_data", "messenger.receipt"
+_ACCOUNT_DATA = "messenger.account_data"
 _account_data = msgspec.json.Decoder(tuple[str, int, bool])
-_receipt = msgspec.json.Decoder(tuple[str, Receipt])
 
 
 class Personal:
@@ -30,8 +29,9 @@ class Personal:
     def __init__(self, core: Core, typing: Typing) -> None:
         self._core = core
         self._typing = typing
+        self.unless_set: dict[str, Callable[[str], bytes]] = {}
+        """Types of global data that everybody has, as long as she has not set her own: content by person."""
         core.database.listen(_ACCOUNT_DATA, self._data_changed)
-        core.database.listen(_RECEIPT, self._receipt_elsewhere)
 
     # Account data and tags
 
@@ -41,9 +41,10 @@ class Personal:
         if kind in _SERVER_DATA:
             raise MatrixError(405, "M_BAD_JSON", f"{kind} is not set through account data")
         data = bounded(content)
-        await self._core.database.write(lambda tx: self._put_data(tx, person, room_id, kind, data))
+        await self._core.database.write(lambda tx: self.put_data(tx, person, room_id, kind, data))
 
-    def _put_data(self, tx: Transaction, person: PersonPrincipal, room_id: str, kind: str, data: bytes) -> None:
+    def put_data(self, tx: Transaction, person: PersonPrincipal, room_id: str, kind: str, data: bytes) -> None:
+        """As `set_data`, inside a running write and for every type."""
         core, user_id = self._core, person.user_id
         if room_id:
             core.room_joined_by(tx, room_id, user_id)
@@ -66,9 +67,11 @@ class Personal:
         """The person's own data of one type; raises M_NOT_FOUND."""
         user_id = person.user_id
         found = await self._core.database.read(lambda tx: self._core.store.account_data(tx, user_id, room_id, kind))
-        if found is None:
+        if found is not None:
+            return found
+        if room_id or kind not in self.unless_set:
             raise not_found(f"there is no account data {kind}")
-        return found
+        return self.unless_set[kind](user_id)
 
     async def tags(self, person: PersonPrincipal, room_id: str) -> dict[str, Any]:
         """The person's tags of a room."""
@@ -87,57 +90,11 @@ class Personal:
             tags.pop(tag, None)
             if content is not None:
                 tags[tag] = content
-            self._put_data(tx, person, room_id, "m.tag", bounded({"tags": tags}, floats=True))
+            self.put_data(tx, person, room_id, "m.tag", bounded({"tags": tags}, floats=True))
 
         await self._core.database.write(write)
 
-    # Receipts and typing
-
-    async def read_up_to(self, person: PersonPrincipal, room_id: str, marks: dict[str, str], thread: str = "") -> None:
-        """Set receipts (`m.read`, `m.read.private`) and the `m.fully_read` marker; `marks` is type to event id."""
-        for event_id in marks.values():
-            try:
-                check_event_id(event_id)
-            except IdentifierError as error:
-                raise invalid(str(error)) from None
-        check_name("thread_id", thread)
-
-        def write(tx: Transaction) -> None:
-            self._core.room_joined_by(tx, room_id, person.user_id)
-            for kind, event_id in marks.items():
-                if self._core.store.event(tx, room_id, event_id) is None:
-                    raise not_found(f"there is no event {event_id} in this room")
-                if kind == "m.fully_read":
-                    content = msgspec.json.encode({"event_id": event_id})
-                    self._put_data(tx, person, room_id, kind, content)
-                else:
-                    self._put_receipt(tx, person, room_id, kind, event_id, thread)
-
-        await self._core.database.write(write)
-
-    def _put_receipt(
-        self, tx: Transaction, person: PersonPrincipal, room_id: str, kind: str, event_id: str, thread: str
-    ) -> None:
-        core = self._core
-        receipt = Receipt(person.user_id, kind, thread, event_id, core.clock(), tx.next_position())
-        core.store.put_receipt(tx, room_id, receipt)
-        joined = core.room_joined_by(tx, room_id, person.user_id).joined
-        told = [person.user_id] if kind == "m.read.private" else list(joined)
-        tx.after_commit(lambda: self._received(room_id, receipt, told))
-        tx.announce(_RECEIPT, msgspec.json.encode((room_id, receipt)).decode())
-
-    def _receipt_elsewhere(self, announcement: Announcement) -> None:
-        if announcement.local:  # done already, with members that the write knew
-            return
-        room_id, receipt = _receipt.decode(announcement.payload)
-        private = receipt.type == "m.read.private"
-        self._received(room_id, receipt, [receipt.user_id] if private else self._core.members_here(room_id))
-
-    def _received(self, room_id: str, receipt: Receipt, told: list[str]) -> None:
-        core = self._core
-        core.rooms.change(room_id, lambda held: held.receive(receipt))
-        core.views.touch(told, room_id, receipt.position)
-        core.notifier.wake(told)
+    # Typing
 
     async def set_typing(self, person: PersonPrincipal, room_id: str, typing: bool, seconds: float) -> None:
         """Say that the person types, for `seconds`, or no longer does."""

@@ -67,6 +67,11 @@ class Power:
         level: int = (self._content or {}).get(name, _LEVELS[name])
         return level
 
+    def to_notify(self, name: str) -> int:
+        """The level that notifying everybody (`room`) needs; for names that the room says nothing of as well."""
+        level = (self._content or {}).get("notifications", {}).get(name, 50)
+        return level if isinstance(level, int) else 50
+
     def of(self, user_id: str) -> int:
         """A person's level."""
         if user_id in self._above:

@@ -97,10 +97,14 @@ SELECT ts FROM events WHERE room_id = :room_id AND type = 'm.room.encrypted' AND
 ORDER BY position DESC LIMIT 1;
 
 -- name: put_receipt!
-INSERT INTO receipts (room_id, user_id, type, thread_id, event_id, ts, position)
-VALUES (:room_id, :user_id, :type, :thread_id, :event_id, :ts, :position)
+INSERT INTO receipts (room_id, user_id, type, thread_id, event_id, ts, position, event_position)
+VALUES (:room_id, :user_id, :type, :thread_id, :event_id, :ts, :position, :event_position)
 ON CONFLICT (room_id, user_id, type, thread_id) DO UPDATE
-SET event_id = excluded.event_id, ts = excluded.ts, position = excluded.position;
+SET event_id = excluded.event_id, ts = excluded.ts, position = excluded.position,
+    event_position = excluded.event_position;
+
+-- name: receipts_of
+SELECT thread_id, event_position FROM receipts WHERE room_id = :room_id AND user_id = :user_id AND type = :type;
 
 -- name: last_receipt
 SELECT position FROM receipts WHERE room_id = :room_id ORDER BY position DESC LIMIT 1;

@@ -11,9 +11,14 @@ WHERE position = ANY(ARRAY(SELECT CAST(value AS bigint) FROM jsonb_array_element
 AND type = 'm.room.encrypted' AND redacted_by IS NULL;
 
 -- name: rooms_receipts
-SELECT room_id, user_id, type, thread_id, event_id, ts, position FROM receipts
+SELECT room_id, user_id, type, thread_id, event_id, ts, position, event_position FROM receipts
 WHERE room_id = ANY(ARRAY(SELECT jsonb_array_elements_text(CAST(CAST(:rooms AS text) AS jsonb))))
 AND position > :after AND position <= :upto ORDER BY room_id, position;
+
+-- name: own_reads
+SELECT room_id, thread_id, MAX(event_position) FROM receipts
+WHERE room_id = ANY(ARRAY(SELECT jsonb_array_elements_text(CAST(CAST(:rooms AS text) AS jsonb))))
+AND user_id = :user_id GROUP BY room_id, thread_id;
 
 -- name: rooms_state_history
 SELECT position, event_id, room_id, sender, device_id, type, state_key, ts, nonce, txn_id, redacted_by, json

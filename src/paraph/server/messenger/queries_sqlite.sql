@@ -10,9 +10,13 @@ FROM events WHERE position IN (SELECT value FROM json_each(:positions))
 AND type = 'm.room.encrypted' AND redacted_by IS NULL;
 
 -- name: rooms_receipts
-SELECT room_id, user_id, type, thread_id, event_id, ts, position FROM receipts
+SELECT room_id, user_id, type, thread_id, event_id, ts, position, event_position FROM receipts
 WHERE room_id IN (SELECT value FROM json_each(:rooms)) AND position > :after AND position <= :upto
 ORDER BY room_id, position;
+
+-- name: own_reads
+SELECT room_id, thread_id, MAX(event_position) FROM receipts
+WHERE room_id IN (SELECT value FROM json_each(:rooms)) AND user_id = :user_id GROUP BY room_id, thread_id;
 
 -- name: rooms_members
 SELECT room_id, user_id, membership FROM memberships

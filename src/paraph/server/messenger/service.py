@@ -18,7 +18,9 @@ from paraph.server.messenger.overview.hierarchy import Hierarchy
 from paraph.server.messenger.overview.service import Overview
 from paraph.server.messenger.personal import Personal
 from paraph.server.messenger.presence.service import Presence
+from paraph.server.messenger.push.service import Push
 from paraph.server.messenger.reading import Reading
+from paraph.server.messenger.receipts.service import Receipts
 from paraph.server.messenger.relations.service import Relations
 from paraph.server.messenger.sending import Sending
 from paraph.server.messenger.sync.service import DevicesForSync, Sync
@@ -70,7 +72,10 @@ class Messenger:
         self.personal = Personal(self.core, self.typing)
         self.filters = Filters(self.core)
         self.presence = Presence(self.core, enabled=presence)
-        self.sync = Sync(self.core, devices, self.typing, self.relations, self.presence)
+        self.receipts = Receipts(self.core, self.personal)
+        self.push = Push(self.core, self.personal)
+        self.receipts.on_receipt.append(self.push.counts.received)
+        self.sync = Sync(self.core, devices, self.typing, self.relations, self.presence, self.push)
 
     def stop(self) -> None:
         """Wake every long poll; from now on sync answers at once."""

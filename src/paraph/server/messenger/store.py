@@ -205,6 +205,19 @@ class Store:
         """Keep how far somebody has read."""
         tx.run(self._sql.put_receipt, {"room_id": room_id, **msgspec.structs.asdict(receipt)})
 
+    def receipts_of(self, tx: Transaction, room_id: str, user_id: str, kind: str) -> dict[str, int]:
+        """Where a person's receipts of one kind stand in a room, by thread."""
+        params = {"room_id": room_id, "user_id": user_id, "type": kind}
+        return {row[0]: row[1] for row in tx.rows(self._sql.receipts_of, params)}
+
+    def own_reads(self, tx: Transaction, rooms: Sequence[str], user_id: str) -> dict[str, dict[str, int]]:
+        """How far a person has read in each of these rooms, by thread, whatever the kind of receipt."""
+        found: dict[str, dict[str, int]] = {}
+        params = {"rooms": msgspec.json.encode(rooms).decode(), "user_id": user_id}
+        for room_id, thread, position in tx.rows(self._sql.own_reads, params):
+            found.setdefault(room_id, {})[thread] = position
+        return found
+
     def put_account_data(
         self, tx: Transaction, user_id: str, room_id: str, kind: str, content: bytes, position: int
     ) -> None:

@@ -152,5 +152,5 @@ async def test_more_rooms_need_no_more_statements(home: House, monkeypatch: pyte
     few = await _statements(home, friend, monkeypatch)
     for _ in range(6):
         await author.create(friend)
-    assert await _statements(home, friend, monkeypatch) == few
+    assert await _statements(home, friend, monkeypatch) <= few
     assert few <= 14

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from paraph.server.messenger.push.counts import Count
+
 Raw = msgspec.Raw
 
 
@@ -33,6 +35,8 @@ class JoinedRoom(msgspec.Struct, rename={"unstable_state_after": "org.matrix.msc
     state_after: Events | msgspec.UnsetType = msgspec.UNSET
     unstable_state_after: Events | msgspec.UnsetType = msgspec.UNSET
     summary: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    unread_notifications: Count | msgspec.UnsetType = msgspec.UNSET
+    unread_thread_notifications: dict[str, Count] | msgspec.UnsetType = msgspec.UNSET
 
 
 class InvitedRoom(msgspec.Struct):

@@ -19,7 +19,8 @@ from paraph.server.messenger.core import Core
 from paraph.server.messenger.filters.matching import EVERYTHING, Plan
 from paraph.server.messenger.model import Membership
 from paraph.server.messenger.presence.service import Presence
-from paraph.server.messenger.pushrules import default_ruleset
+from paraph.server.messenger.push.rules import PUSH_RULES
+from paraph.server.messenger.push.service import Push
 from paraph.server.messenger.relations.service import Relations
 from paraph.server.messenger.room import Room
 from paraph.server.messenger.rooms_at_once import RoomsAtOnce
@@ -123,13 +124,20 @@ class Sync:
     """Answers GET /sync."""
 
     def __init__(
-        self, core: Core, devices: DevicesForSync, typing_now: Typing, relations: Relations, presence: Presence
+        self,
+        core: Core,
+        devices: DevicesForSync,
+        typing_now: Typing,
+        relations: Relations,
+        presence: Presence,
+        push: Push,
     ) -> None:
         self._core = core
         self._devices = devices
         self._typing = typing_now
         self._relations = relations
         self._presence = presence
+        self._push = push
         self._tables = RoomsAtOnce(core.database.dialect)
         self._told = Told()
 
@@ -172,6 +180,7 @@ class Sync:
         answer = SyncAnswer("", {}, [])
         await self._add_account_data(view, window, rooms, answer)
         self._add_typing(view, window, rooms)
+        await self._add_counts(view, window, rooms)
         reached, counts_changed = await self._add_devices(view, window, asked.since, answer)
         answer.next_batch = str(Token(window.upto, reached))
         if rooms.join or rooms.invite or rooms.leave or rooms.knock:
@@ -240,8 +249,8 @@ class Sync:
             lambda tx: self._core.store.account_data_after(tx, user_id, since or 0, window.upto)
         )
         everywhere: list[Raw] = []
-        if since is None and not any(room_id == "" and kind == "m.push_rules" for room_id, kind, _, _ in rows):
-            rows = [("", "m.push_rules", encode(default_ruleset(user_id)), 0), *rows]
+        if since is None and not any(room_id == "" and kind == PUSH_RULES for room_id, kind, _, _ in rows):
+            rows = [("", PUSH_RULES, self._push.default_content(user_id), 0), *rows]
         for room_id, kind, content, _ in rows:
             if room_id == "" and kind in plan.data:
                 everywhere.append(data_event(kind, content))
@@ -250,6 +259,16 @@ class Sync:
                 section.account_data = Events([*section.account_data.events, data_event(kind, content)])
         if everywhere:
             answer.account_data = Events(everywhere)
+
+    async def _add_counts(self, view: View, window: Window, rooms: RoomSections) -> None:
+        """Say of every joined room in the answer how much of it is unread, as of the end of the answer."""
+        apart = window.plan.definition.room.timeline.unread_thread_notifications
+        joined = {room_id: there.position for room_id in rooms.join if (there := view.rooms.get(room_id)) is not None}
+        for room_id, unread in (await self._push.unread(window.person.user_id, joined, window.upto)).items():
+            section = rooms.join[room_id]
+            section.unread_notifications = unread.main if apart else unread.total
+            if apart and (threads := unread.threads):
+                section.unread_thread_notifications = threads
 
     def _add_typing(self, view: View, window: Window, rooms: RoomSections) -> None:
         told, plan = view.device(window.person.device_id).typing, window.plan

@@ -1,0 +1,1 @@
+"""Notifications: push rules, counts of what is unread, and push gateways."""

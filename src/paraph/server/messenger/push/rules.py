@@ -1,0 +1,56 @@
+"""People's rules in memory, ready to be asked: loaded when first needed, forgotten when account data changes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import msgspec
+
+from paraph.server.messenger.core import Core
+from paraph.server.messenger.push.evaluator import Evaluator
+from paraph.server.messenger.push.ruleset import Rule, stored
+from paraph.server.storage import Announcement, Transaction
+
+PUSH_RULES = "m.push_rules"
+MAX_PEOPLE = 20_000
+_owner = msgspec.json.Decoder(list[Any])
+
+Known = tuple[Evaluator, frozenset[str]]
+
+
+class RulesOf:
+    """Rules, and whom somebody ignores, by person."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.legacy = not core.require_encryption
+        self._shared = Evaluator.shared(legacy=self.legacy)
+        self._held: OrderedDict[str, Known] = OrderedDict()
+        core.database.listen("messenger.account_data", self._changed)
+
+    def _changed(self, announcement: Announcement) -> None:
+        self._held.pop(_owner.decode(announcement.payload)[0], None)
+
+    def known(self, user_id: str) -> bool:
+        """Whether a person's rules are in memory."""
+        return user_id in self._held
+
+    def of(self, user_id: str) -> Known:
+        """A person's rules and whom she ignores; `known` or `load` came before."""
+        return self._held[user_id]
+
+    def load(self, tx: Transaction, user_id: str) -> Known:
+        """As `of`, from the tables if need be."""
+        if user_id not in self._held:
+            data = self._core.store.account_data(tx, user_id, "", PUSH_RULES)
+            evaluator = self._shared if data is None else Evaluator(stored(data, user_id, legacy=self.legacy))
+            self._held[user_id] = (evaluator, self._core.store.ignored(tx, user_id))
+            if len(self._held) > MAX_PEOPLE:
+                self._held.popitem(last=False)
+        return self._held[user_id]
+
+    def rules(self, tx: Transaction, user_id: str) -> dict[str, list[Rule]]:
+        """A person's rules as they are shown."""
+        data = self._core.store.account_data(tx, user_id, "", PUSH_RULES)
+        return stored(data, user_id, legacy=self.legacy)
