@@ -159,6 +159,9 @@ async def test_third_party_invitations_are_refused(home: House) -> None:
     by_mail = {"medium": "email", "address": "x@y.example", "id_server": "id.example", "id_access_token": "x"}
     assert outcome(await author.call("POST", f"{room_path(room)}/invite", by_mail)) == "M_SERVER_NOT_TRUSTED"
     assert outcome(await author.call("POST", f"{room_path(room)}/invite", {})) == "M_BAD_JSON"
+    named = {"membership": "invite", "third_party_invite": {"signed": {}}}
+    by_state = await put_state(author, room, "m.room.member", named, "@friend:paraph.test")
+    assert outcome(by_state) == "M_SERVER_NOT_TRUSTED"
     signed = {"third_party_signed": {"sender": "@x:y", "mxid": author.user_id, "token": "x", "signatures": {}}}
     assert outcome(await author.call("POST", f"{room_path(room)}/join", signed)) == "M_SERVER_NOT_TRUSTED"
     assert await home.event_count() == before

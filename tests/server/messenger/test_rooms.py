@@ -253,7 +253,7 @@ async def test_power_level_changes(home: House, who: str, change: Any, expected:
     ("kind", "key", "content", "expected"),
     [
         ("m.room.name", "", {"name": "x"}, "M_FORBIDDEN"),
-        ("m.room.create", "", {}, "M_FORBIDDEN"),
+        ("m.room.create", "", {}, "M_INVALID_PARAM"),
         ("org.example.state", "", {}, "M_FORBIDDEN"),
         ("org.example.status", "@friend:paraph.test", {}, "M_FORBIDDEN"),
         ("m.room.encrypted", "", {}, "M_FORBIDDEN"),

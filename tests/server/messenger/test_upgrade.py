@@ -112,7 +112,7 @@ async def test_who_may_not_upgrade(home: House, monkeypatch: pytest.MonkeyPatch)
     assert outcome(await author.call("POST", f"{room_path(room)}/upgrade", {})) == "M_BAD_JSON"
     for device in (friend, stranger):
         assert outcome(await _upgrade(device, room)) == "M_FORBIDDEN"
-    assert outcome(await _upgrade(author, f"!none:{SERVER}")) == "M_FORBIDDEN"
+    assert outcome(await _upgrade(author, f"!none:{SERVER}")) == "M_NOT_FOUND"
     monkeypatch.setattr(upgrade, "MAX_COPIED", 0)
     assert outcome(await _upgrade(author, room)) == "M_UNKNOWN"
     assert await home.event_count() == before

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from paraph.server.messenger.errors import bad_json, forbidden, not_joined
+from paraph.server.messenger.errors import bad_json, forbidden, invalid, not_joined
 from paraph.server.messenger.model import (
     CLOSED,
     CREATE,
@@ -22,6 +22,7 @@ from paraph.server.messenger.model import (
     REACTION,
     REDACTION,
     THIRD_PARTY_INVITE,
+    TOMBSTONE,
     VISIBILITY,
     Event,
 )
@@ -58,7 +59,7 @@ def check_state(room: Room, user_id: str, event_type: str, state_key: str, conte
     if event_type == GRANT:
         raise forbidden(f"{GRANT} is written by the platform alone")
     if event_type == CREATE:
-        raise forbidden("a room is created once")
+        raise invalid("a room is created once")
     if event_type == CLOSED:
         _check_closed(user_id, state_key, content)
     _check_state_level(room, user_id, event_type)
@@ -82,6 +83,8 @@ def check_state_content(room: Room, event_type: str, state_key: str, content: di
         raise forbidden(f"{event_type} is sent as a message, not set as state")
     if state_key != "":
         return
+    if event_type == TOMBSTONE:
+        check_tombstone(room, content)
     if event_type == POWER:
         check_levels(content, room.version, room.creators)
     elif event_type == ENCRYPTION:
@@ -90,6 +93,12 @@ def check_state_content(room: Room, event_type: str, state_key: str, content: di
         name, allowed = _RULES[event_type]
         if content.get(name) not in allowed:
             raise bad_json(f"{name} must be one of {', '.join(sorted(allowed))}")
+
+
+def check_tombstone(room: Room, content: dict[str, Any]) -> None:
+    """Whether a tombstone leads out of its room; raises M_INVALID_PARAM."""
+    if content.get("replacement_room") == room.room_id:
+        raise invalid("a room cannot be its own replacement")
 
 
 def check_encryption(content: dict[str, Any]) -> None:

@@ -206,6 +206,10 @@ class RoomWrite:
             state_key=state_key,
             extra=_replaced(previous),
         )
+        return self.write(event, kind, state_key, content)
+
+    def write(self, event: Event, kind: str, state_key: str, content: dict[str, Any]) -> Event:
+        """As `put`, for an event that is sealed already."""
         event.position = self._tx.next_position()
         self._core.store.add_event(self._tx, event, None)
         if RELATES_TO in content:

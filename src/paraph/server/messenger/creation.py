@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from paraph.server.http import PersonPrincipal
-from paraph.server.messenger import auth
-from paraph.server.messenger.core import Core, RoomWrite
+from paraph.server.messenger import auth, events
+from paraph.server.messenger.core import Core, RoomWrite, check_address
 from paraph.server.messenger.directory.aliases import Aliases
 from paraph.server.messenger.directory.listing import Listing
 from paraph.server.messenger.directory.names import from_local
@@ -26,8 +27,10 @@ from paraph.server.messenger.model import (
     MEGOLM,
     MEMBER,
     POWER,
+    TOMBSTONE,
     VISIBILITY,
 )
+from paraph.server.messenger.room import Room
 from paraph.server.messenger.versions import DEFAULT_VERSION, ROOM_VERSIONS, RoomVersion
 from paraph.server.storage import Transaction
 
@@ -86,23 +89,22 @@ class Creation:
         """A new room with its first state and invitations; returns its id. All or nothing is written."""
         version = _check(body)
         alias = None if body.room_alias_name is None else from_local(body.room_alias_name, self._core.server_name)
-        room_id = new_room_id(self._core.server_name)
-        await self._core.database.write(lambda tx: self._write(tx, room_id, person, body, version, alias))
-        return room_id
+        content = _creation_content(body, version)
+        return await self._core.database.write(lambda tx: self._write(tx, person, body, content, version, alias))
 
     def _write(
         self,
         tx: Transaction,
-        room_id: str,
         person: PersonPrincipal,
         body: CreateRoom,
+        content: dict[str, Any],
         version: RoomVersion,
         alias: str | None,
-    ) -> None:
-        work = self.begin(tx, room_id, person, body.creation_content, version)
+    ) -> str:
+        work = self.begin(tx, person, content, version)
         if alias is not None:
-            self._aliases.claim(tx, alias, room_id, person.user_id)
-        for kind, state_key, content in self._state(person.user_id, body, alias):
+            self._aliases.claim(tx, alias, work.room.room_id, person.user_id)
+        for kind, state_key, content in self._state(work.room, body, alias):
             self._check_state(tx, work, kind, state_key, content)
             work.put(person.user_id, person.device_id, kind, state_key, content)
         if body.visibility == "public":
@@ -110,17 +112,32 @@ class Creation:
         extra = {"is_direct": True} if body.is_direct else None
         for target in dict.fromkeys(body.invite):
             self._memberships.write_action(tx, work, person, "invite", target, extra=extra)
+        return work.room.room_id
 
     def begin(
-        self, tx: Transaction, room_id: str, person: PersonPrincipal, content: dict[str, Any], version: RoomVersion
+        self,
+        tx: Transaction,
+        person: PersonPrincipal,
+        content: dict[str, Any],
+        version: RoomVersion,
+        room_id: str | None = None,
     ) -> RoomWrite:
-        """Within a write: a new room with nothing but its create event and its creator."""
-        work = RoomWrite.create(self._core, tx, room_id)
+        """Within a write: a new room with nothing but its create event and its creator.
+
+        From version 12 on the id of a room is that of its create event; before, it is `room_id`, or made up.
+        """
         content = {name: value for name, value in content.items() if name not in ("creator", "room_version")}
         content["room_version"] = version.id
         if version.names_creator:
             content["creator"] = person.user_id
-        work.put(person.user_id, person.device_id, CREATE, "", content)
+        sealed = events.canonical_content(content)
+        room_id = "" if version.creators_above_all else room_id or new_room_id(self._core.server_name)
+        create = events.seal(
+            room_id, person.user_id, person.device_id, CREATE, sealed, self._core.clock(), state_key=""
+        )
+        create.room_id = room_id or f"!{create.event_id[1:]}"
+        work = RoomWrite.create(self._core, tx, create.room_id)
+        work.write(create, CREATE, "", content)
         profile = self._core.store.profile(tx, person.user_id)
         work.put(person.user_id, person.device_id, MEMBER, person.user_id, member_content("join", profile, None))
         return work
@@ -132,11 +149,11 @@ class Creation:
         if (kind, state_key) == (CANONICAL_ALIAS, ""):
             self._aliases.check_canonical(tx, work.room, content)
 
-    def _state(self, creator: str, body: CreateRoom, alias: str | None) -> list[StateEntry]:
+    def _state(self, room: Room, body: CreateRoom, alias: str | None) -> list[StateEntry]:
         """The first state in the order that the specification gives; later entries replace earlier ones."""
         preset = body.preset or ("public_chat" if body.visibility == "public" else "private_chat")
         join_rule, guests, trusted = _PRESETS[preset]
-        state: dict[tuple[str, str], dict[str, Any]] = {(POWER, ""): _power(creator, body, trusted)}
+        state: dict[tuple[str, str], dict[str, Any]] = {(POWER, ""): _power(room, body, trusted)}
         if alias is not None:
             state[CANONICAL_ALIAS, ""] = {"alias": alias}
         state[JOIN_RULES, ""] = {"join_rule": join_rule}
@@ -160,14 +177,38 @@ def new_room_id(server_name: str) -> str:
     return f"!{secrets.token_urlsafe(18)}:{server_name}"
 
 
-def _power(creator: str, body: CreateRoom, trusted: bool) -> dict[str, Any]:
-    override = body.power_level_content_override
-    if isinstance(override.get("users"), dict) and creator not in override["users"]:
+def _creation_content(body: CreateRoom, version: RoomVersion) -> dict[str, Any]:
+    """Content of the create event as far as the client has a say in it; raises M_BAD_JSON."""
+    if not version.creators_above_all:
+        return body.creation_content
+    further = body.creation_content.get("additional_creators", [])
+    if body.preset == "trusted_private_chat":
+        further = [*(further if isinstance(further, list) else [None]), *body.invite]
+    return with_creators(body.creation_content, further)
+
+
+def with_creators(content: dict[str, Any], further: Any) -> dict[str, Any]:
+    """Content of a create event that names further creators; raises M_BAD_JSON, M_FORBIDDEN."""
+    if not isinstance(further, list) or len(further) > MAX_INVITES:
+        raise bad_json(f"additional_creators is a list of at most {MAX_INVITES} user ids")
+    for user_id in further:
+        if not isinstance(user_id, str):
+            raise bad_json("additional_creators is a list of user ids")
+        check_address(user_id)
+    kept = {name: value for name, value in content.items() if name != "additional_creators"}
+    return {**kept, "additional_creators": list(dict.fromkeys(further))} if further else kept
+
+
+def _power(room: Room, body: CreateRoom, trusted: bool) -> dict[str, Any]:
+    override, creators = body.power_level_content_override, room.creators
+    if room.version.creators_above_all:
+        return default_power(room.version, []) | override
+    if isinstance(override.get("users"), dict) and not override["users"].keys() >= set(creators):
         raise bad_json("the users of power_level_content_override must contain the creator")
-    return default_power([creator, *body.invite] if trusted else [creator]) | override
+    return default_power(room.version, [*creators, *body.invite] if trusted else creators) | override
 
 
-def default_power(chiefs: list[str]) -> dict[str, Any]:
+def default_power(version: RoomVersion, chiefs: Sequence[str]) -> dict[str, Any]:
     """The power levels of a new room, with these people at its head."""
     return {
         "users": dict.fromkeys(chiefs, 100),
@@ -181,7 +222,7 @@ def default_power(chiefs: list[str]) -> dict[str, Any]:
             VISIBILITY: 100,
             ENCRYPTION: 100,
             "m.room.server_acl": 100,
-            "m.room.tombstone": 100,
+            TOMBSTONE: 150 if version.creators_above_all else 100,
             GRANT: 0,
             CLOSED: 0,
         },

@@ -2,7 +2,8 @@
 
 The event id is `$` and the base64url SHA-256 of the canonical JSON of `{room, sender, device, type, content, ts,
 nonce}` and, for state, `state_key`; so whoever names an event id has named its content, ciphertext included. Content is
-serialised once, and those bytes go both into the hash and into the stored client event.
+serialised once, and those bytes go both into the hash and into the stored client event. The create event of a room of
+version 12 or newer has an empty room in its hash, since the room is named by it.
 """
 
 import hashlib

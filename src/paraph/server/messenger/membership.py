@@ -10,7 +10,7 @@ import msgspec
 from paraph.server.http import MatrixError, PersonPrincipal
 from paraph.server.messenger import auth_members as auth
 from paraph.server.messenger.core import Core, RoomWrite, check_address
-from paraph.server.messenger.errors import bad_json, forbidden, not_found, not_joined
+from paraph.server.messenger.errors import bad_json, forbidden, no_third_party, not_found, not_joined
 from paraph.server.messenger.events import check_name
 from paraph.server.messenger.model import MEMBER, Profile
 from paraph.server.messenger.room import Room
@@ -19,9 +19,17 @@ from paraph.server.storage import Announcement, Transaction
 Check = Callable[[Room, str, str], None]
 MAX_REASON = 1_000
 _RESERVED = frozenset(
-    {"membership", "displayname", "avatar_url", "is_direct", "join_authorised_via_users_server", "reason"}
+    {
+        "membership",
+        "displayname",
+        "avatar_url",
+        "is_direct",
+        "reason",
+        "join_authorised_via_users_server",
+        "third_party_invite",
+    }
 )
-"""What a client does not say of its own join."""
+"""What a membership says in the server's own words; all else is the client's, and goes into the event as it is."""
 _FORGOTTEN = "messenger.forgotten"
 _forgotten = msgspec.json.Decoder(tuple[str, str, int])
 encode = msgspec.json.Encoder().encode
@@ -143,6 +151,8 @@ class Memberships:
         action = {"invite": "invite", "ban": "ban", "leave": "unban" if there == "ban" else "kick"}.get(str(membership))
         if membership in ("join", "knock"):
             raise forbidden("nobody joins or knocks for somebody else")
+        if action == "invite" and "third_party_invite" in content:
+            raise no_third_party()
         if action is None:
             raise bad_json("membership must be invite, join, knock, leave or ban")
         if action == "invite" and content.get("is_direct") is True:

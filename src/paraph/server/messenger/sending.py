@@ -17,7 +17,16 @@ from paraph.server.messenger.core import Core, RoomWrite
 from paraph.server.messenger.directory.aliases import Aliases
 from paraph.server.messenger.errors import bad_json, forbidden, not_found
 from paraph.server.messenger.membership import Memberships
-from paraph.server.messenger.model import CANONICAL_ALIAS, CREATE, ENCRYPTED, MEMBER, REACTION, REDACTION, Event
+from paraph.server.messenger.model import (
+    CANONICAL_ALIAS,
+    CREATE,
+    ENCRYPTED,
+    MEMBER,
+    REACTION,
+    REDACTION,
+    TOMBSTONE,
+    Event,
+)
 from paraph.server.messenger.relations.model import RELATES_TO, relation_of
 from paraph.server.messenger.room import Room
 from paraph.server.storage import Transaction
@@ -71,6 +80,8 @@ class Sending:
                 room = core.room_joined_by(tx, room_id, user_id)
                 auth.check_message(room, event_type, core.require_encryption)
                 auth.check_level(room, user_id, event_type, is_state=False)
+                if event_type == TOMBSTONE:
+                    auth.check_tombstone(room, content)
                 if event_type == ENCRYPTED and core.hooks.before_send is not None:
                     core.hooks.before_send(tx, user_id, device_id, room_id, content)
                 if relation is not None:

@@ -13,11 +13,11 @@ import msgspec
 from paraph.server.http import MatrixError, PersonPrincipal
 from paraph.server.messenger import auth
 from paraph.server.messenger.core import Core, RoomWrite
-from paraph.server.messenger.creation import Creation, default_power, new_room_id
+from paraph.server.messenger.creation import Creation, default_power, new_room_id, with_creators
 from paraph.server.messenger.directory import store as directory
 from paraph.server.messenger.directory.aliases import named, without_aliases
 from paraph.server.messenger.directory.listing import Listing
-from paraph.server.messenger.errors import unsupported_version
+from paraph.server.messenger.errors import not_joined, unsupported_version
 from paraph.server.messenger.model import (
     CANONICAL_ALIAS,
     CREATE,
@@ -56,6 +56,7 @@ class UpgradeRoom(msgspec.Struct):
     """Body of POST /rooms/{roomId}/upgrade."""
 
     new_version: str
+    additional_creators: list[str] = []
 
 
 class Upgrade:
@@ -74,35 +75,45 @@ class Upgrade:
         version = ROOM_VERSIONS.get(body.new_version)
         if version is None:
             raise unsupported_version(body.new_version)
-        new_id = new_room_id(self._core.server_name)
-        await self._core.database.write(lambda tx: self._write(tx, room_id, new_id, person, version))
-        return new_id
+        return await self._core.database.write(lambda tx: self._write(tx, room_id, person, version, body))
 
-    def _write(self, tx: Transaction, room_id: str, new_id: str, person: PersonPrincipal, version: RoomVersion) -> None:
-        self._core.room_joined_by(tx, room_id, person.user_id)
+    def _write(
+        self, tx: Transaction, room_id: str, person: PersonPrincipal, version: RoomVersion, body: UpgradeRoom
+    ) -> str:
         old = RoomWrite.open(self._core, tx, room_id)
+        if person.user_id not in old.room.joined:
+            raise not_joined(person.user_id, room_id)
         auth.check_level(old.room, person.user_id, TOMBSTONE, is_state=True)
-        said = {"body": "This room has been replaced", "replacement_room": new_id}
-        tombstone = old.put(person.user_id, person.device_id, TOMBSTONE, "", said)
-        predecessor = {"room_id": room_id, "event_id": tombstone.event_id}
-        new = self._begin(tx, old, new_id, person, version, predecessor)
+        new = self._founded(tx, old, person, version, body)
+        self._copy(old, new, person)
         self._move_names(tx, old, new, person)
         self._put_power(old, new, person)
         self._quieten(old, person)
+        return new.room.room_id
 
-    def _begin(
-        self,
-        tx: Transaction,
-        old: RoomWrite,
-        new_id: str,
-        person: PersonPrincipal,
-        version: RoomVersion,
-        predecessor: dict[str, str],
+    def _founded(
+        self, tx: Transaction, old: RoomWrite, person: PersonPrincipal, version: RoomVersion, body: UpgradeRoom
     ) -> RoomWrite:
-        """The new room with the state that is copied."""
+        """The new room and the old one's tombstone, which name each other as far as the version lets them."""
         kept = {name: value for name, value in _content(old, CREATE).items() if name in ("type", "m.federate")}
-        new = self._creation.begin(tx, new_id, person, kept | {"predecessor": predecessor}, version)
-        new.put(person.user_id, person.device_id, POWER, "", default_power([person.user_id]))
+        predecessor = {"room_id": old.room.room_id}
+        if version.creators_above_all:  # the new room's id is made of what names the old one
+            content = with_creators(kept | {"predecessor": predecessor}, body.additional_creators)
+            new = self._creation.begin(tx, person, content, version)
+            self._bury(old, person, new.room.room_id)
+            return new
+        new_id = new_room_id(self._core.server_name)
+        predecessor["event_id"] = self._bury(old, person, new_id)
+        return self._creation.begin(tx, person, kept | {"predecessor": predecessor}, version, new_id)
+
+    def _bury(self, old: RoomWrite, person: PersonPrincipal, new_id: str) -> str:
+        said = {"body": "This room has been replaced", "replacement_room": new_id}
+        return old.put(person.user_id, person.device_id, TOMBSTONE, "", said).event_id
+
+    def _copy(self, old: RoomWrite, new: RoomWrite, person: PersonPrincipal) -> None:
+        """The state that the new room begins with."""
+        chiefs = [] if new.room.version.creators_above_all else [person.user_id]
+        new.put(person.user_id, person.device_id, POWER, "", default_power(new.room.version, chiefs))
         for kind in COPIED:
             if (kind, "") in old.room.state:
                 new.put(person.user_id, person.device_id, kind, "", _content(old, kind))
@@ -110,7 +121,6 @@ class Upgrade:
             new.put(person.user_id, person.device_id, ENCRYPTION, "", {"algorithm": MEGOLM})
         for event in _further(old.room):
             new.put(person.user_id, person.device_id, event.type, event.state_key or "", event.content)
-        return new
 
     def _move_names(self, tx: Transaction, old: RoomWrite, new: RoomWrite, person: PersonPrincipal) -> None:
         """Aliases lead to the new room from now on, and it takes the old one's place in the public list."""
@@ -127,9 +137,7 @@ class Upgrade:
     def _put_power(self, old: RoomWrite, new: RoomWrite, person: PersonPrincipal) -> None:
         """The old room's levels; last, as they may not allow what came before."""
         if (POWER, "") in old.room.state:
-            levels = _content(old, POWER)
-            if new.room.version.integers_only:
-                levels = as_integers(levels)
+            levels = _levels(_content(old, POWER), old.room, new.room)
             new.put(person.user_id, person.device_id, POWER, "", levels)
 
     def _quieten(self, old: RoomWrite, person: PersonPrincipal) -> None:
@@ -141,6 +149,17 @@ class Upgrade:
         raised = {name: quiet for name in ("events_default", "invite") if power.level(name) < quiet}
         if raised and quiet <= power.of(person.user_id):
             old.put(person.user_id, person.device_id, POWER, "", _content(old, POWER) | raised)
+
+
+def _levels(content: dict[str, Any], old: Room, new: Room) -> dict[str, Any]:
+    """Levels as the new room's version has them: its creators may not stand in them, or have to."""
+    levels = as_integers(content) if new.version.integers_only else dict(content)
+    users = dict(levels.get("users", {}))
+    if new.version.creators_above_all:
+        users = {name: level for name, level in users.items() if name not in new.creators}
+    elif old.version.creators_above_all:
+        users = dict.fromkeys(old.creators, 100) | users
+    return {**levels, "users": users} if users != levels.get("users", {}) else levels
 
 
 def _further(room: Room) -> list[Event]:

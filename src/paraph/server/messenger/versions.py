@@ -98,7 +98,7 @@ _KEPT: dict[str, tuple[tuple[str, int, int], ...]] = {
     "m.room.redaction": (("redacts", 11, _ALWAYS),),
 }
 
-ROOM_VERSIONS = {str(number): RoomVersion(number) for number in range(1, 12)}
+ROOM_VERSIONS = {str(number): RoomVersion(number) for number in range(1, 13)}
 """Every version that rooms here can have."""
 
 
