@@ -63,6 +63,20 @@ def test_an_account_is_ended(terminal: Terminal, server: RunningServer) -> None:
     assert found["deactivated"] >= found["created"]
 
 
+def test_an_account_is_suspended_and_locked(terminal: Terminal, server: RunningServer) -> None:
+    """The list shows how it stands; a locked one is let in nowhere; lifted, its old session goes on."""
+    made = user(terminal, "add", "shouter")
+    token = log_in(server, "shouter", made["password"]).json()["access_token"]
+    for command, state in (("suspend", "suspended"), ("lock", "locked")):
+        assert user(terminal, command, "@shouter:localhost") == {"user_id": "@shouter:localhost", state: True}
+    (found,) = [entry for entry in user(terminal, "list") if entry["user_id"] == "@shouter:localhost"]
+    assert (found["suspended"], found["locked"], who(server, token)) == (True, True, 401)
+    assert user(terminal, "lock", "@shouter:localhost", "--lift") == {"user_id": "@shouter:localhost", "locked": False}
+    assert who(server, token) == 200
+    said = terminal.ok("user", "suspend", "@shouter:localhost", "--lift", "--data", terminal.data)
+    assert said == "@shouter:localhost is not suspended any more; the log says that it happened\n"
+
+
 def test_registration_tokens_from_first_to_last(terminal: Terminal) -> None:
     """Made with uses and days, listed by id in the order they were made, revoked."""
     first, second = user(terminal, "invite", "--uses", 3, "--days", 2), user(terminal, "invite")
@@ -101,7 +115,7 @@ def test_what_is_not_there_is_said(terminal: Terminal, arguments: list[str], say
     assert says in terminal.refused("user", *arguments, "--data", terminal.data)
 
 
-@pytest.mark.parametrize("command", ["password", "deactivate", "invites", "uninvite"])
+@pytest.mark.parametrize("command", ["password", "suspend", "lock", "deactivate", "invites", "uninvite"])
 def test_help_shows_an_example(terminal: Terminal, command: str) -> None:
     """`--help` shows how the command is typed."""
     assert f"Example: paraph user {command}" in " ".join(terminal.ok("user", command, "--help").split())

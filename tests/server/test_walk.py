@@ -171,6 +171,7 @@ async def world(tmp_path: Path, dialect: str) -> AsyncIterator[World]:
             "type": "m.room.encrypted",
             "event_type": "m.room.encrypted",
             "state_key": "x",
+            "session_id": "walk",
             "txn_id": "walk",
             "rel_type": "m.thread",
             "scope": "global",
@@ -301,6 +302,8 @@ async def test_another_person_gets_nowhere_with_the_authors_ids(world: World) ->
     for endpoint in world.server.application.endpoints:
         row = f"{endpoint.method} {endpoint.path}"
         if endpoint.access not in PEOPLE or not any(name in endpoint.path for name in BELONGINGS):
+            continue
+        if "/room_keys/" in endpoint.path:  # a room's id is a name there, within the caller's own backup
             continue
         if row in PUBLIC_OF_A_PERSON | REPORTS or row == f"GET {V3}/presence/{{user_id}}/status":
             continue

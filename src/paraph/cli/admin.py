@@ -14,7 +14,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 
 class Admin:
-    """A client of `/_paraph/v1/admin` for the server that runs on a data folder."""
+    """A client of the operator's endpoints for the server that runs on a data folder."""
 
     def __init__(self, data: Path) -> None:
         try:
@@ -33,6 +33,10 @@ class Admin:
     def post(self, path: str, body: Any) -> Any:
         """POST JSON to a path under the server and return its JSON."""
         return self._call("POST", path, body)
+
+    def put(self, path: str, body: Any) -> Any:
+        """PUT JSON to a path under the server and return its JSON."""
+        return self._call("PUT", path, body)
 
     def try_post(self, path: str, body: Any) -> httpx.Response:
         """POST JSON and return whatever the server answers."""

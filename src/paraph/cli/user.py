@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -60,6 +61,30 @@ def password(
         emit_json({"user_id": user_id} | ({} if password else {"password": chosen}))
         return
     out.print(f"{user_id} has a new password" + ("." if password else f": {chosen}"))
+
+
+Lift = Annotated[bool, typer.Option("--lift", help="Take it back.")]
+
+
+@app.command()
+def suspend(user_id: User, data: Data, lift: Lift = False, as_json: AsJson = False) -> None:
+    """Let an account read and leave, and nothing else. Example: paraph user suspend @author:localhost --data ./data"""
+    _moderate(user_id, data, "suspend", "suspended", not lift, as_json=as_json)
+
+
+@app.command()
+def lock(user_id: User, data: Data, lift: Lift = False, as_json: AsJson = False) -> None:
+    """Let an account in nowhere until the lock is lifted. Example: paraph user lock @author:localhost --data ./data"""
+    _moderate(user_id, data, "lock", "locked", not lift, as_json=as_json)
+
+
+def _moderate(user_id: str, data: Path, action: str, state: str, value: bool, *, as_json: bool) -> None:
+    path = f"/_matrix/client/v1/admin/{action}/{quote(user_id, safe='')}"
+    answer = Admin(data).put(path, {state: value})
+    if as_json:
+        emit_json({"user_id": user_id} | answer)
+    else:
+        out.print(f"{user_id} is {state if value else f'not {state} any more'}; the log says that it happened")
 
 
 @app.command()

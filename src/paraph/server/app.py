@@ -24,6 +24,8 @@ from paraph.server.consent.oauth.docs import DOCS as OAUTH_DOCS
 from paraph.server.consent.partner_keys import PartnerKeys
 from paraph.server.consent.service import Consent, Site
 from paraph.server.devices import http as devices_http
+from paraph.server.devices.backup import http as backup_http
+from paraph.server.devices.backup.service import Backups
 from paraph.server.devices.service import Devices
 from paraph.server.http import Access, Endpoint
 from paraph.server.http.asgi import Application
@@ -75,6 +77,7 @@ ROOMS = tuple(
         "accounts",
         "ledger",
         "devices",
+        "devices.backup",
         "messenger",
         "messenger.complaints",
         "messenger.directory",
@@ -129,6 +132,7 @@ class Server:
             shares_room=lambda tx, user_id: self.messenger.shares_room(tx, user_id),
             partners=PartnerKeys(settings.server_name, clock),
         )
+        self.backups = Backups(self.database)
         self.accounts.moderation.on_act.append(self._note_act)
         self.accounts.on_login.append(self.devices.on_login)
         self.accounts.on_logout.append(self.devices.on_logout)
@@ -148,6 +152,7 @@ class Server:
         self.consent = Consent(self.database, self.ledger, self.devices, self.messenger, gate, site, clock=clock)
         # Grants end first: then nothing is written into the rooms about partners of someone who has left.
         self.accounts.on_deactivate += [self.consent.grants.on_deactivate, self.messenger.memberships.leave_all]
+        self.accounts.on_deactivate.append(self.backups.on_deactivate)
         self.inbox = Inbox(self.database, self.ledger, self.devices, self.messenger, self.consent, hooks, clock)
         self.attachments = Attachments(self.database, self.ledger, self.consent, self.messenger, self.media)
         self.people = People(self.database, self.ledger, self.consent, self.messenger, self.inbox.opaque)
@@ -209,6 +214,7 @@ class Server:
             *messenger_http.endpoints(self.messenger, self.settings.base_url),
             *accounts_http.endpoints(self.accounts),
             *devices_http.endpoints(self.devices, self.accounts, parse_token),
+            *backup_http.endpoints(self.backups),
             *media_http.endpoints(self.media),
             *ledger_http.endpoints(self.ledger, self.database),
             *consent_http.endpoints(self.consent, self.ledger, self.database, self._policy),

@@ -29,6 +29,7 @@ async def test_devices_are_listed_with_all_their_fields(home: Home) -> None:
     assert answer.status_code == 200
     await home.person("other", "THEIRS")
     expected = {
+        "user_id": author.user_id,
         "device_id": "LAPTOP",
         "display_name": "Laptop",
         "last_seen_ip": None,

@@ -79,15 +79,15 @@ def broken_device_keys(author: Person) -> dict[str, tuple[dict[str, Any], str]]:
     unsigned = {name: value for name, value in author.device_keys().items() if name != "signatures"}
     return {
         "another person's": (author.device_keys(user_id="@other:test"), "M_INVALID_PARAM"),
-        "another device's": (author.device_keys(device_id="OTHER"), "M_INVALID_PARAM"),
-        "no algorithms": (author.device_keys(algorithms=None), "M_INVALID_PARAM"),
-        "algorithms of numbers": (author.device_keys(algorithms=[1]), "M_INVALID_PARAM"),
-        "no keys": (author.device_keys(keys={}), "M_INVALID_PARAM"),
-        "no identity key": (author.device_keys(keys={"ed25519:PHONE": keys["ed25519:PHONE"]}), "M_INVALID_PARAM"),
-        "a short key": (author.device_keys(keys=keys | {"curve25519:PHONE": "AAAA"}), "M_INVALID_PARAM"),
-        "a padded key": (author.device_keys(keys=keys | {"curve25519:PHONE": "A" * 43 + "="}), "M_INVALID_PARAM"),
+        "another device's": (author.device_keys(device_id="OTHER"), "M_BAD_JSON"),
+        "no algorithms": (author.device_keys(algorithms=None), "M_BAD_JSON"),
+        "algorithms of numbers": (author.device_keys(algorithms=[1]), "M_BAD_JSON"),
+        "no keys": (author.device_keys(keys={}), "M_BAD_JSON"),
+        "no identity key": (author.device_keys(keys={"ed25519:PHONE": keys["ed25519:PHONE"]}), "M_BAD_JSON"),
+        "a short key": (author.device_keys(keys=keys | {"curve25519:PHONE": "AAAA"}), "M_BAD_JSON"),
+        "a padded key": (author.device_keys(keys=keys | {"curve25519:PHONE": "A" * 43 + "="}), "M_BAD_JSON"),
         "another's signing key": (author.device_keys(keys=keys | other), "M_INVALID_SIGNATURE"),
-        "no signatures": (unsigned, "M_INVALID_PARAM"),
+        "no signatures": (unsigned, "M_BAD_JSON"),
         "empty signatures": (unsigned | {"signatures": {}}, "M_INVALID_SIGNATURE"),
         "signatures as text": (unsigned | {"signatures": "x"}, "M_INVALID_PARAM"),
         "a signature as number": (
@@ -117,7 +117,7 @@ async def test_broken_device_keys_are_refused(home: Home) -> None:
         answer = await author.ask("POST", UPLOAD, {"device_keys": document, "one_time_keys": author.one_time("a")})
         assert (answer.status_code, answer.json()["errcode"]) == (400, errcode), (what, answer.text)
         query = await author("POST", QUERY, {"device_keys": {author.user_id: []}})
-        assert query["device_keys"] == {}, what
+        assert query["device_keys"] == {author.user_id: {}}, what
         assert await count(home.database, "devices_one_time_keys") == 0
 
 
@@ -273,11 +273,42 @@ async def test_bodies_of_another_shape_are_refused(home: Home, body: Any, errcod
     refused(await author.ask("POST", UPLOAD, body), 400, errcode)
 
 
-async def test_one_time_keys_need_device_keys_first(home: Home) -> None:
-    """Without the device's signing key their signatures could not be checked."""
-    author = await home.person("author")
-    body = {"one_time_keys": author.one_time(["a"])}
-    refused(await author.ask("POST", UPLOAD, body), 400, "M_INVALID_PARAM")
+async def test_one_time_keys_may_come_before_device_keys(home: Home) -> None:
+    """They are handed out in the order in which they came; of those left, the ones that the device did not sign go as
+    soon as its signing key is known."""
+    author, mate = await home.person("author"), await home.person("mate")
+    (nobodys,) = (flipped(key) for key in author.one_time("x").values())
+    bad = {f"signed_curve25519:{name}": nobodys for name in "zy"}
+    for keys in (author.one_time("b"), author.one_time("a"), bad):
+        body = {"one_time_keys": keys, "fallback_keys": {"signed_curve25519:f": nobodys}}
+        await author("POST", UPLOAD, body)
+    wanted = {"one_time_keys": {author.user_id: {"PHONE": "signed_curve25519"}}}
+    for name in "ba":
+        claimed = await mate("POST", "/keys/claim", wanted)
+        assert claimed["one_time_keys"][author.user_id]["PHONE"] == author.one_time(name)
+    assert (await author("POST", UPLOAD, {}))["one_time_key_counts"] == {"signed_curve25519": 2}
+    await author("POST", UPLOAD, {"one_time_keys": author.one_time("c")})
+    told = await author("POST", UPLOAD, {"device_keys": author.device_keys()})
+    assert told["one_time_key_counts"] == {"signed_curve25519": 1}
+    for expected in (author.one_time("c"), None):
+        claimed = await mate("POST", "/keys/claim", wanted)
+        assert claimed["one_time_keys"].get(author.user_id, {}).get("PHONE") == expected
+
+
+async def test_a_query_tells_who_is_not_to_be_found(home: Home) -> None:
+    """Who has no devices has an empty list, who does not exist none, and another server is listed as out of reach."""
+    author, mate = await home.person("author"), await home.person("mate")
+    await author.publish()
+    wanted = {
+        author.user_id: ["OTHER"],
+        mate.user_id: [],
+        "@nobody:test": [],
+        "@mate:elsewhere.test": [],
+        "nonsense": [],
+    }
+    answer = await mate("POST", QUERY, {"device_keys": wanted})
+    assert answer["device_keys"] == {author.user_id: {}, mate.user_id: {}}
+    assert set(answer["failures"]) == {"elsewhere.test"}
 
 
 async def test_an_empty_upload_tells_the_counts(home: Home) -> None:

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from paraph.protocol.canonical import encode
 from paraph.protocol.device_keys import DeviceKeys, parse_device_keys
+from paraph.protocol.errors import ProtocolError
 from paraph.protocol.fields import PublicKey
 from paraph.protocol.limits import MAX_SIGNATURES_EACH
 from paraph.protocol.signing import verify
@@ -60,8 +61,10 @@ def device_keys(document: Mapping[str, Any], user_id: str, device_id: str) -> tu
     return kept, keys
 
 
-def one_time_key(name: str, value: object, user_id: str, device_id: str, ed25519: str) -> OneTimeKey:
+def one_time_key(name: str, value: object, user_id: str, device_id: str, ed25519: str | None) -> OneTimeKey:
     """A one-time or fallback key of this device, signed by it; `name` is `signed_curve25519:<id>`.
+
+    While `ed25519`, the device's signing key, is not known, the signature is not judged.
 
     Raises M_INVALID_PARAM, M_INVALID_SIGNATURE or M_BAD_JSON.
     """
@@ -74,9 +77,19 @@ def one_time_key(name: str, value: object, user_id: str, device_id: str, ed25519
     with named(what):
         kept = _own(value, user_id)
         _convert(what, kept, _OneTimeKey)
-        verify(kept, user_id, f"ed25519:{device_id}", ed25519)
+        if ed25519 is not None:
+            verify(kept, user_id, f"ed25519:{device_id}", ed25519)
         text = _check_size(what, kept, MAX_ONE_TIME_KEY_BYTES)
     return OneTimeKey(algorithm, key_id, text.decode())
+
+
+def is_signed(key: OneTimeKey, user_id: str, device_id: str, ed25519: str) -> bool:
+    """Whether the device signed a key that was kept before its signing key was known."""
+    try:
+        verify(msgspec.json.decode(key.text), user_id, f"ed25519:{device_id}", ed25519)
+    except ProtocolError:
+        return False
+    return True
 
 
 def cross_signing_key(usage: str, document: Mapping[str, Any], user_id: str) -> CrossSigningKey:

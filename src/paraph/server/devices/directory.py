@@ -1,6 +1,7 @@
 """The key directory: what each person sees of everybody's devices and identities."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from paraph.protocol.identifiers import is_partner
@@ -26,8 +27,26 @@ class PartnerKeys(Protocol):
         ...
 
 
-def query(tx: Transaction, partners: PartnerKeys, viewer: str, wanted: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The answer to /keys/query; people and devices that do not exist are left out. Raises M_INVALID_PARAM."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Who there is: partners, and by `exists(tx, user_id)` the people of this server."""
+
+    partners: PartnerKeys
+    exists: Callable[[Transaction, str], bool]
+    server_name: str
+
+    def is_elsewhere(self, user_id: str) -> str | None:
+        """The other server that a user id names, or None."""
+        server = user_id.partition(":")[2]
+        return server if server and server != self.server_name else None
+
+
+ELSEWHERE = {"status": 503, "message": "this server talks to no other server"}
+
+
+def query(tx: Transaction, known: Known, viewer: str, wanted: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The answer to /keys/query; who does not exist is left out, who has no devices has none, and servers of other
+    people are listed as out of reach. Raises M_INVALID_PARAM."""
     if len(wanted) > MAX_USERS:
         raise invalid(f"expected at most {MAX_USERS} users in one query: ask in parts")
     answer: dict[str, dict[str, Any]] = {
@@ -38,15 +57,18 @@ def query(tx: Transaction, partners: PartnerKeys, viewer: str, wanted: Mapping[s
         "user_signing_keys": {},
     }
     for user_id, device_ids in wanted.items():
+        if (server := known.is_elsewhere(user_id)) is not None:
+            answer["failures"][server] = ELSEWHERE
+            continue
         if is_partner(user_id):
-            found = partners.device_keys(tx, viewer, user_id)
+            found = known.partners.device_keys(tx, viewer, user_id)
         else:
             signed = store.signatures_on(tx, user_id, viewer)
             found = _device_keys(store.devices(tx, user_id), signed)
             _add_identity(answer, user_id, viewer, store.cross_signing(tx, user_id), signed)
         if device_ids:
             found = {device_id: keys for device_id, keys in found.items() if device_id in device_ids}
-        if found:
+        if found or known.exists(tx, user_id):
             answer["device_keys"][user_id] = found
     return answer
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from paraph.protocol.errors import CanonicalJsonError, ProtocolError, SignatureError
+from paraph.protocol.errors import CanonicalJsonError, DocumentError, ProtocolError, SignatureError
 from paraph.server.http import MatrixError
 
 
@@ -40,7 +40,7 @@ def named(what: str) -> Iterator[None]:
         yield
     except SignatureError as error:
         raise bad_signature(f"{what}: {error}") from None
-    except CanonicalJsonError as error:
+    except (CanonicalJsonError, DocumentError) as error:
         raise MatrixError(400, "M_BAD_JSON", f"{what}: {error}") from None
     except ProtocolError as error:
         raise invalid(f"{what}: {error}") from None

@@ -35,11 +35,11 @@ class OneTimeKeys:
         tx: Transaction,
         user_id: str,
         device_id: str,
-        ed25519: str,
+        ed25519: str | None,
         one_time_keys: Mapping[str, Any],
         fallback_keys: Mapping[str, Any],
     ) -> KeyCounts:
-        """Check against the device's signing key and keep; returns the new counts.
+        """Check against the device's signing key, where it is known, and keep; returns the new counts.
 
         The same key again is taken and changes nothing, even after it was claimed. Raises M_INVALID_PARAM (shape,
         count, the same id for other bytes) or M_INVALID_SIGNATURE; then nothing is kept.
@@ -56,6 +56,26 @@ class OneTimeKeys:
         if new or fallback:
             self._changed(tx, user_id, device_id)
         return _with_zero(store.key_counts(tx, user_id, device_id))
+
+    def recheck(self, tx: Transaction, user_id: str, device_id: str, ed25519: str) -> None:
+        """Its signing key is known from now on: of the keys that came before, those that it did not sign go."""
+
+        def is_bad(key: checks.OneTimeKey) -> bool:
+            return not checks.is_signed(key, user_id, device_id, ed25519)
+
+        one_time = [
+            checks.OneTimeKey(algorithm, key_id, text)
+            for (algorithm, key_id), (text, claimed) in store.one_time_keys(tx, user_id, device_id).items()
+            if not claimed
+        ]
+        bad = [key for key in one_time if is_bad(key)]
+        bad_fallback = [key for key in store.fallback_keys(tx, user_id, device_id) if is_bad(key)]
+        for key in bad:
+            store.drop_one_time_key(tx, user_id, device_id, key)
+        for key in bad_fallback:
+            store.drop_fallback_key(tx, user_id, device_id, key)
+        if bad or bad_fallback:
+            self._changed(tx, user_id, device_id)
 
     def _add(self, tx: Transaction, user_id: str, device_id: str, keys: list[checks.OneTimeKey]) -> bool:
         store.forget_claimed_keys(tx, user_id, device_id, KEEP_CLAIMED)
@@ -109,7 +129,7 @@ class OneTimeKeys:
             self._notify((user_id,), position)
 
 
-def _checked(keys: Mapping[str, Any], user_id: str, device_id: str, ed25519: str) -> list[checks.OneTimeKey]:
+def _checked(keys: Mapping[str, Any], user_id: str, device_id: str, ed25519: str | None) -> list[checks.OneTimeKey]:
     return [checks.one_time_key(name, value, user_id, device_id, ed25519) for name, value in keys.items()]
 
 

@@ -46,6 +46,17 @@ VALUES (:user_id, :device_id, :algorithm, :key_id, :key);
 SELECT algorithm, key_id, key, claimed FROM devices_one_time_keys
 WHERE user_id = :user_id AND device_id = :device_id;
 
+-- name: drop_one_time_key!
+DELETE FROM devices_one_time_keys
+WHERE user_id = :user_id AND device_id = :device_id AND algorithm = :algorithm AND key_id = :key_id AND claimed = 0;
+
+-- name: fallback_keys
+SELECT algorithm, key_id, key FROM devices_fallback_keys WHERE user_id = :user_id AND device_id = :device_id;
+
+-- name: drop_fallback_key!
+DELETE FROM devices_fallback_keys
+WHERE user_id = :user_id AND device_id = :device_id AND algorithm = :algorithm;
+
 -- name: claim_one_time_key<!
 UPDATE devices_one_time_keys SET claimed = 1 WHERE id = (
     SELECT id FROM devices_one_time_keys

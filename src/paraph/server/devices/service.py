@@ -50,7 +50,7 @@ class Devices:
         self._database = database
         self._accounts = accounts
         self._clock = clock
-        self._partners = partners
+        self._known = directory.Known(partners, accounts.exists, accounts.server_name)
         self.lists = DeviceLists(database, notify, shares_room)
         self._one_time = OneTimeKeys(database, notify)
         self._to_device = ToDevice(database, clock, notify)
@@ -82,7 +82,7 @@ class Devices:
 
         def read(tx: Transaction) -> list[dict[str, Any]]:
             seen = self._accounts.last_seen(tx, user_id)
-            return [_shown(found.device_id, found.display_name, seen) for found in store.devices(tx, user_id)]
+            return [_shown(user_id, found.device_id, found.display_name, seen) for found in store.devices(tx, user_id)]
 
         return await self._database.read(read)
 
@@ -93,7 +93,7 @@ class Devices:
             found = store.device(tx, user_id, device_id)
             if found is None:
                 raise not_found("no such device")
-            return _shown(device_id, found.display_name, self._accounts.last_seen(tx, user_id))
+            return _shown(user_id, device_id, found.display_name, self._accounts.last_seen(tx, user_id))
 
         return await self._database.read(read)
 
@@ -133,11 +133,10 @@ class Devices:
             if body.device_keys is not None:
                 self._put_device_keys(tx, user_id, device_id, body.device_keys)
             if not body.one_time_keys and not body.fallback_keys:
-                return self._one_time.upload(tx, user_id, device_id, "", {}, {})
+                return self._one_time.upload(tx, user_id, device_id, None, {}, {})
             found = store.device(tx, user_id, device_id)
-            if found is None or found.device_keys is None:
-                raise invalid("expected device_keys first: one-time keys are checked against them")
-            ed25519 = found.device_keys["keys"][f"ed25519:{device_id}"]
+            keys = {} if found is None or found.device_keys is None else found.device_keys["keys"]
+            ed25519 = keys.get(f"ed25519:{device_id}")  # none yet: they are checked once it is known
             return self._one_time.upload(
                 tx, user_id, device_id, ed25519, body.one_time_keys or {}, body.fallback_keys or {}
             )
@@ -159,11 +158,13 @@ class Devices:
             if kept == before.device_keys:
                 return
         store.set_device_keys(tx, user_id, device_id, kept)
+        if before.device_keys is None:
+            self._one_time.recheck(tx, user_id, device_id, keys.ed25519)
         self.lists.note_changed(tx, user_id)
 
     async def query(self, viewer: str, wanted: Mapping[str, list[str]]) -> dict[str, Any]:
         """The answer to /keys/query for this viewer."""
-        return await self._database.read(lambda tx: directory.query(tx, self._partners, viewer, wanted))
+        return await self._database.read(lambda tx: directory.query(tx, self._known, viewer, wanted))
 
     async def claim(
         self, person: str, wanted: Mapping[str, Mapping[str, str]]
@@ -178,7 +179,7 @@ class Devices:
         def write(tx: Transaction) -> dict[str, dict[str, dict[str, msgspec.Raw]]]:
             answer: dict[str, dict[str, dict[str, msgspec.Raw]]] = {}
             for user_id, devices in wanted.items():
-                if is_partner(user_id) and not self._partners.may_claim(tx, person, user_id):
+                if is_partner(user_id) and not self._known.partners.may_claim(tx, person, user_id):
                     continue
                 for device_id, algorithm in devices.items():
                     key = self._one_time.claim(tx, user_id, device_id, algorithm)
@@ -303,8 +304,9 @@ class Devices:
         )
 
 
-def _shown(device_id: str, display_name: str | None, seen: Mapping[str, int]) -> dict[str, Any]:
+def _shown(user_id: str, device_id: str, display_name: str | None, seen: Mapping[str, int]) -> dict[str, Any]:
     return {
+        "user_id": user_id,
         "device_id": device_id,
         "display_name": display_name,
         "last_seen_ip": None,

@@ -94,6 +94,22 @@ def _key(user_id: str, device_id: str, key: OneTimeKey) -> dict[str, Any]:
     return _of(user_id, device_id) | {"algorithm": key.algorithm, "key_id": key.key_id, "key": key.text}
 
 
+def drop_one_time_key(tx: Transaction, user_id: str, device_id: str, key: OneTimeKey) -> None:
+    """Forget one unclaimed key."""
+    which = {"algorithm": key.algorithm, "key_id": key.key_id}
+    tx.run(sql.drop_one_time_key, _of(user_id, device_id) | which)
+
+
+def fallback_keys(tx: Transaction, user_id: str, device_id: str) -> list[OneTimeKey]:
+    """A device's fallback keys."""
+    return [OneTimeKey(*row) for row in tx.rows(sql.fallback_keys, _of(user_id, device_id))]
+
+
+def drop_fallback_key(tx: Transaction, user_id: str, device_id: str, key: OneTimeKey) -> None:
+    """Forget one fallback key."""
+    tx.run(sql.drop_fallback_key, _of(user_id, device_id) | {"algorithm": key.algorithm})
+
+
 def forget_claimed_keys(tx: Transaction, user_id: str, device_id: str, keep: int) -> None:
     """Of the claimed keys remember only the newest `keep`."""
     tx.run(sql.forget_claimed_keys, _of(user_id, device_id) | {"keep": keep})

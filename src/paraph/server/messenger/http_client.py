@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paraph.server.http import Access, Endpoint, Reply, Request
-from paraph.server.messenger.errors import forbidden, not_found
+from paraph.server.messenger.errors import forbidden
 from paraph.server.messenger.service import Messenger
 from paraph.server.messenger.versions import DEFAULT_VERSION, ROOM_VERSIONS
 
@@ -50,9 +50,6 @@ class _Client:
     async def turn_server(self, _request: Request) -> Reply:
         return Reply(200, b"{}")
 
-    async def no_backup(self, _request: Request) -> Reply:
-        raise not_found("there is no key backup")
-
 
 def endpoints(messenger: Messenger, base_url: str) -> list[Endpoint]:
     """Rows for client start-up."""
@@ -63,5 +60,4 @@ def endpoints(messenger: Messenger, base_url: str) -> list[Endpoint]:
         Endpoint("GET", "/.well-known/matrix/client", public, client.well_known, "Where clients find this server."),
         Endpoint("GET", f"{CLIENT}/capabilities", person, client.capabilities, "What this server can do."),
         Endpoint("GET", f"{CLIENT}/voip/turnServer", person, client.turn_server, "No TURN server is offered."),
-        Endpoint("GET", f"{CLIENT}/room_keys/version", person, client.no_backup, "There is no key backup."),
     ]

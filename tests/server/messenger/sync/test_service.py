@@ -427,4 +427,3 @@ async def test_clients_find_their_way(home: House) -> None:
     assert set(rules) == {"override", "content", "room", "sender", "underride"}
     assert await author.call("GET", "/pushrules/global/") == rules
     assert (await author.call("GET", "/voip/turnServer")) == {}
-    assert (await author.call("GET", "/room_keys/version"))["errcode"] == "M_NOT_FOUND"

@@ -1,0 +1,1 @@
+"""Backups of message keys, sealed by a person's devices: ciphertext that the platform keeps and cannot open."""
