@@ -14,9 +14,10 @@ from tests.sandbox.support import RunningSandbox, program
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "partner-quickstart.md"
 
 
-def printed() -> str:
-    """The program on the page."""
-    found = re.search(r"<!-- first\.py -->\n```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+def printed(name: str = "first.py") -> str:
+    """A program on the page."""
+    marked = rf"<!-- {re.escape(name)} -->\n```python\n(.*?)^```$"
+    found = re.search(marked, PAGE.read_text(encoding="utf-8"), re.M | re.S)
     assert found is not None
     return found[1]
 
@@ -38,8 +39,10 @@ def test_it_is_as_short_as_promised() -> None:
 
 def test_its_types_hold(tmp_path: Path) -> None:
     """What people copy passes the strictest check of its types."""
-    (tmp_path / "first.py").write_text(printed(), encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", str(tmp_path / "first.py")]
+    files = [tmp_path / name for name in ("first.py", "asking.py", "webhook.py")]
+    for file in files:
+        file.write_text(printed(file.name), encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", *map(str, files)]
     done = subprocess.run(command, cwd=PAGE.parent.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

@@ -150,7 +150,7 @@ async def story(made: Platform) -> None:
     await here.http.get(asking.url)
     done = await here.author.answer(await here.author.consents(asking.url), agree=lambda _text: True)
     granted = await partner.redeem(asking, done.redirect)
-    await partner._flow.refresh(granted)
+    await partner.auth.form("/oauth/token", {"grant_type": "refresh_token", "refresh_token": granted.refresh_token})
     first = await here.author.send_text(here.room_id, "the first")
     second = await here.author.send_text(here.room_id, "the second")
     await here.author.send_file(here.room_id, b"a picture", name="picture.png")

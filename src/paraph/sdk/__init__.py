@@ -6,6 +6,7 @@ from paraph.sdk.errors import (
     DecryptionError,
     DraftError,
     ForkDetectedError,
+    GrantTokenError,
     HiddenRecordsError,
     IdentityChangedError,
     LogError,
@@ -34,6 +35,7 @@ from paraph.sdk.partner.flow import Asking, Granted
 from paraph.sdk.partner.looks import Conversation
 from paraph.sdk.partner.partner import KeyNews, Partner
 from paraph.sdk.partner.reading import GrantedRoom, Page
+from paraph.sdk.partner.session import GrantSession
 from paraph.sdk.partner.webhooks import Webhook, Webhooks, verify_webhook
 from paraph.sdk.person.authorize import Answered, ConsentRequest
 from paraph.sdk.person.consent import GrantTerms
@@ -60,8 +62,10 @@ __all__ = [
     "DraftStatus",
     "ForkDetectedError",
     "GrantChange",
+    "GrantSession",
     "GrantState",
     "GrantTerms",
+    "GrantTokenError",
     "Granted",
     "GrantedRoom",
     "HiddenRecordsError",

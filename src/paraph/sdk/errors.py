@@ -58,6 +58,18 @@ class ProblemError(SdkError):
         self.detail = detail
 
 
+class GrantTokenError(SdkError):
+    """The tokens of one person's grant are good for nothing now: revoked, or the grant is over, or is paused.
+
+    `detail` is the platform's word on it. While the grant is paused they may be good again; else ask her anew.
+    """
+
+    def __init__(self, grant_id: str, detail: str) -> None:
+        super().__init__(f"the tokens of {grant_id} are refused: {detail}")
+        self.grant_id = grant_id
+        self.detail = detail
+
+
 class DecryptionError(SdkError):
     """A message cannot be opened, or must not be believed. `code` is stable, for programs."""
 

@@ -77,6 +77,10 @@ class Transport:
     def __repr__(self) -> str:
         return f"Transport({self.base_url})"
 
+    def sibling(self) -> "Transport":
+        """Another transport over the same connections, for somebody else's requests; closing it closes nothing."""
+        return Transport(self.base_url, client=self._client, sleep=self._sleep)
+
     async def pause(self, seconds: float) -> None:
         """Wait before something is asked again."""
         await self._sleep(seconds)
@@ -129,6 +133,10 @@ class Transport:
     async def delete(self, path: str) -> None:
         """A DELETE whose answer says nothing. Raises as `json`."""
         await self._send(_Call("DELETE", path), False)
+
+    async def tell(self, path: str, form: Mapping[str, str]) -> None:
+        """POST a form whose answer says nothing. Raises as `json`."""
+        await self._send(_Call("POST", path, form=form), False)
 
     async def upload(self, path: str, content: Bytes, *, params: Mapping[str, str | int] | None = None) -> Json:
         """POST bytes; the answer, an object. Repeated as a GET is: at worst they are kept twice. Raises as `json`."""

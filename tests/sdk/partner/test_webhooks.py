@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paraph.protocol.base64 import b64url
 from paraph.sdk import ProblemError, WebhookError, verify_webhook
 from paraph.server.inbox.webhooks.signing import CHANGED, VERIFY, Signatures
+from tests.sandbox.test_quickstart import printed
 from tests.sdk.stage import stage
 from tests.server.inbox.hooks import Call, hook
 
@@ -119,21 +120,27 @@ async def test_a_partner_hears_of_a_message(tmp_path: Path) -> None:
         await here.grant("read")
         loop, heard = asyncio.get_running_loop(), list[str]()
 
+        page_of: dict[str, Any] = {}
+        exec(printed("webhook.py"), page_of)  # the quickstart's way
+
+        async def read() -> None:
+            heard.append("read")
+
         def answer(call: Call) -> tuple[int, bytes]:
-            receiving = here.partner.webhooks.receive(endpoint.url, call.headers, call.body)
-            found, body = asyncio.run_coroutine_threadsafe(receiving, loop).result(10)
-            heard.append(found.kind)
-            return 200, body
+            receiving = page_of["called"](here.partner, endpoint.url, call.headers, call.body, read)
+            answered: tuple[int, bytes] = asyncio.run_coroutine_threadsafe(receiving, loop).result(10)
+            return answered
 
         endpoint.answering = answer
         made = await here.partner.webhooks.add(endpoint.url)
         assert [shown["status"] for shown in await here.partner.webhooks.all()] == ["active"]
         await here.author.send_text(here.room_id, "a message")
         await endpoint.next(2)
-        assert heard == ["verify", "changed"]
+        assert heard == ["read"]
         await here.partner.poll()
         page = await here.partner.messages(here.room_id, "recommendations")
         assert [message.body for message in page.messages] == ["a message"]
+        assert await page_of["called"](here.partner, endpoint.url, {}, b"{}", read) == (400, b"")
         forged = _signed(b'{"type":"changed","timestamp":"x"}', str(here.now() // 1000))
         with pytest.raises(WebhookError):
             await here.partner.webhooks.receive(endpoint.url, forged, b'{"type":"changed","timestamp":"x"}')

@@ -10,7 +10,16 @@ import pytest
 import pytest_asyncio
 
 from paraph.protocol.errors import ScopeError
-from paraph.sdk import ConsentRefusedError, GrantTerms, MatrixError, Person, ProblemError, SdkError, TrustError
+from paraph.sdk import (
+    ConsentRefusedError,
+    GrantTerms,
+    GrantTokenError,
+    MatrixError,
+    Person,
+    ProblemError,
+    SdkError,
+    TrustError,
+)
 from paraph.sdk.clock import system_time
 from paraph.sdk.person.authorize import request_of
 from tests.sdk.partner.test_partner import DAY, PURPOSE, Scene
@@ -64,11 +73,11 @@ async def test_asked_narrowed_signed_and_redeemed(scene: Scene) -> None:
     await scene.partner.poll(5000)
     page = await scene.partner.messages(scene.room_id, PURPOSE)
     assert [message.body for message in page.messages] == ["to be read"]
-    renewed = await scene.partner._flow.refresh(granted)
-    assert (renewed.grant_id, renewed.details) == (granted.grant_id, granted.details)
+    session = scene.partner.with_grant(granted.grant_id)
+    assert await session.details() == granted.details
     await scene.author.revoke(granted.grant_id)
-    with pytest.raises(ProblemError, match="invalid_grant"):
-        await scene.partner._flow.refresh(granted)
+    with pytest.raises(GrantTokenError):
+        await session.details()
 
 
 async def test_no_is_an_answer(scene: Scene) -> None:

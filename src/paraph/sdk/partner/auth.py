@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import httpx
+import msgspec
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 
 from paraph.protocol.base64 import b64url
-from paraph.sdk.errors import ProblemError, TransportError
+from paraph.sdk.errors import GrantTokenError, ProblemError, TransportError
 from paraph.sdk.keystore import Records
 from paraph.sdk.partner.client_assertion import JWT_BEARER, client_assertion, new_client_key
 from paraph.sdk.transport import Transport
@@ -21,6 +22,7 @@ from paraph.sdk.transport import Transport
 T = TypeVar("T")
 
 TABLE = "partner"
+GRANT_TOKENS = "grant-tokens"
 TOKEN_SLACK_MS = 30_000
 ALGORITHM = "Ed25519"
 NONCE = "DPoP-Nonce"
@@ -112,7 +114,7 @@ class PartnerAuth:
         if self._token is not None and self._now() < self._until - TOKEN_SLACK_MS:
             return
         self.forget()
-        answer = await self.form("/oauth/token", {"grant_type": "client_credentials"})
+        answer = await self._ask()
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not isinstance(seconds, int):
             raise TransportError("the token endpoint answered without a token")
@@ -120,15 +122,22 @@ class PartnerAuth:
             raise TransportError("the token endpoint gave a token that is not bound to this partner's key")
         self._token, self._until = token, self._now() + 1000 * seconds
 
+    async def _ask(self) -> dict[str, Any]:
+        """The answer of the token endpoint to what this authenticates by."""
+        return await self.form("/oauth/token", {"grant_type": "client_credentials"})
+
     async def form(self, url: str, parameters: Mapping[str, str]) -> dict[str, Any]:
         """POST a form to an OAuth endpoint, with a new assertion and proof."""
 
-        async def attempt() -> dict[str, Any]:
-            made = client_assertion(self._slug, self.issuer, self._client, self._now() // 1000)
-            assertion = {"client_assertion_type": JWT_BEARER, "client_assertion": made}
-            return await self._transport.json("POST", url, form={**parameters, **assertion})
+        return await self._with_nonce(lambda: self._transport.json("POST", url, form=self._signed(parameters)))
 
-        return await self._with_nonce(attempt)
+    async def tell(self, url: str, parameters: Mapping[str, str]) -> None:
+        """POST a form to an OAuth endpoint that answers nothing."""
+        await self._with_nonce(lambda: self._transport.tell(url, self._signed(parameters)))
+
+    def _signed(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        made = client_assertion(self._slug, self.issuer, self._client, self._now() // 1000)
+        return {**parameters, "client_assertion_type": JWT_BEARER, "client_assertion": made}
 
     def prove(self, method: str, path: str) -> dict[str, str]:
         """The headers of a request to the partners' APIs: a proof and, once there is one, the token."""
@@ -151,6 +160,70 @@ class PartnerAuth:
 
     def _hear(self, headers: httpx.Headers) -> None:
         self._nonce = headers.get(NONCE, self._nonce)
+
+
+class GrantTokens(msgspec.Struct, frozen=True):
+    """What is kept of one person's grant: the token that gets its access tokens."""
+
+    refresh_token: str
+
+    def __repr__(self) -> str:
+        return "GrantTokens()"
+
+
+class GrantAuth(PartnerAuth):
+    """Calls with the tokens of one person's grant. They see that grant alone, and end with it."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        records: Records,
+        slug: str,
+        issuer: str,
+        client: OKPKey,
+        now: Callable[[], int],
+        *,
+        grant_id: str,
+    ) -> None:
+        """The grant's tokens are in the store (`keep`). `transport` is this object's own."""
+        super().__init__(transport, records, slug, issuer, client, now)
+        self._records = records
+        self.grant_id = grant_id
+
+    def use(self, access_token: str, until: int) -> None:
+        """Take an access token that was given for this grant, good until a time in milliseconds."""
+        self._token, self._until = access_token, until
+
+    async def give_back(self) -> None:
+        """Have the platform forget the tokens, and forget them here; the grant itself stays. Raises ProblemError."""
+        await self.tell("/oauth/revoke", {"token": self._kept().refresh_token})
+        self.forget()
+        with self._records.step():
+            self._records.delete(GRANT_TOKENS, self.grant_id)
+
+    async def _ask(self) -> dict[str, Any]:
+        form = {"grant_type": "refresh_token", "refresh_token": self._kept().refresh_token}
+        try:
+            answer = await self.form("/oauth/token", form)
+        except ProblemError as error:
+            if error.kind != "invalid_grant":
+                raise
+            raise GrantTokenError(self.grant_id, error.detail) from error
+        if answer.get("grant_id") != self.grant_id:
+            raise TransportError("the token endpoint gave a token for another grant")
+        return answer
+
+    def _kept(self) -> GrantTokens:
+        kept = self._records.get(GRANT_TOKENS, self.grant_id, GrantTokens)
+        if kept is None:
+            raise GrantTokenError(self.grant_id, "this store holds none")
+        return kept
+
+
+def keep_tokens(records: Records, grant_id: str, refresh_token: str) -> None:
+    """Keep the tokens of a grant, in place of older ones."""
+    with records.step():
+        records.put(GRANT_TOKENS, grant_id, GrantTokens(refresh_token))
 
 
 def _proof_key(records: Records) -> OKPKey:

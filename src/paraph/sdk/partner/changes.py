@@ -28,11 +28,12 @@ from paraph.sdk.partner.change_items import (
 )
 from paraph.sdk.partner.inbox import Asked, Checked
 from paraph.sdk.partner.reading import Json, Reader, listed
+from paraph.sdk.partner.stream_records import Late, Left, Pending, Stream
 from paraph.sdk.rooms import Message, closed_message
 
 log = logging.getLogger(__name__)
 
-STREAM, WAITING, LATE, LEFT, RECOVERED = "changes", "changes-pending", "changes-late", "changes-left", "changes-again"
+STREAM, WAITING, LATE, LEFT, RECOVERED = "changes", "changes-waiting", "changes-late", "changes-left", "changes-again"
 POLL_MS = 30_000
 MAX_MESSAGES = 500
 # What a key that is still on its way can cure.
@@ -42,49 +43,11 @@ FOR_GOOD = frozenset({"revoked", "ended", "expired"})
 WHOLE = ""  # in place of a room id: every room of the grant
 
 
-class Left(msgspec.Struct, frozen=True):
-    """Something of a room was withheld; `messages` gives it from `since` on (None: from the beginning), if ever."""
-
-    grant_id: str
-    room_id: str
-    since: str | None
-
-
-class Stream(msgspec.Struct, frozen=True):
-    """A stream as it is kept: the state behind `page`, and how many of the page's changes were handed out.
-
-    Each change of the page is the platform's, with `state` beside each message.
-    """
-
-    state: str | None = None
-    page: tuple[Json, ...] = ()
-    done: int = 0
-    more: bool = False
-    recoveries: tuple[Left, ...] = ()
-    recovered: bool = False
-
-
-class Pending(msgspec.Struct, frozen=True):
-    """A message that was handed out closed: in which stream, under which grant."""
-
-    stream: str
-    grant_id: str
-    older: bool
-
-
-class Late(msgspec.Struct, frozen=True):
-    """What has become of a pending message: it opens now, or never will."""
-
-    grant_id: str
-    event: Json
-    state: str
-    older: bool
-
-
 class Changes:
-    """All streams of one partner. `poll(timeout_ms)` takes in key events."""
+    """All streams of one partner, or of one grant of its own. `poll(timeout_ms)` takes in key events."""
 
     def __init__(self, reader: Reader, poll: Callable[[int], Awaitable[object]]) -> None:
+        """A reader that has one grant alone has streams of its own."""
         self._reader = reader
         self._poll = poll
         self._following: dict[str, _Following] = {}
@@ -92,12 +55,11 @@ class Changes:
     def came(self, event: Json, state: str, *, for_good: bool = True) -> None:
         """Within a step: a message that some stream handed out closed can be opened now, or (`for_good`) never will."""
         records, event_id = self._reader.records, str(event.get("event_id"))
-        pending = records.get(WAITING, event_id, Pending)
-        if pending is None:
-            return
-        name = f"{pending.stream}/{event.get('origin_server_ts', 0):016d}/{event_id}"
-        records.put(LATE, name, Late(pending.grant_id, event, state, pending.older))
-        if for_good:
+        waiting = records.get(WAITING, event_id, list[Pending]) or []
+        for pending in waiting:
+            name = f"{pending.stream}/{event.get('origin_server_ts', 0):016d}/{event_id}"
+            records.put(LATE, name, Late(pending.grant_id, event, state, pending.older))
+        if waiting and for_good:
             records.delete(WAITING, event_id)
 
     async def follow(
@@ -139,6 +101,7 @@ class _Following:
         self._records = reader.records
         self._poll = poll
         self._purpose = purpose
+        self._name = purpose if reader.only is None else f"{reader.only}:{purpose}"
         self._limit = limit
         self._ready: list[Message | None] | None = None
         self._fetching: asyncio.Task[None] | None = None
@@ -150,11 +113,11 @@ class _Following:
 
     @property
     def _stream(self) -> Stream:
-        return self._records.get(STREAM, self._purpose, Stream) or Stream()
+        return self._records.get(STREAM, self._name, Stream) or Stream()
 
     def _put(self, stream: Stream) -> None:
         with self._records.step():
-            self._records.put(STREAM, self._purpose, stream)
+            self._records.put(STREAM, self._name, stream)
 
     async def let_go(self) -> None:
         """Note what was handed out. An answer that is still under way is served again another time."""
@@ -171,7 +134,7 @@ class _Following:
 
     def kept(self) -> Iterator[Change]:
         """What is kept and was not handed out: late messages, then the page."""
-        for name, late in self._records.items(LATE, Late, f"{self._purpose}/"):
+        for name, late in self._records.items(LATE, Late, f"{self._name}/"):
             if name not in self._late:
                 message = self._opened(late.event, late.state)
                 self._late.append(name)
@@ -195,7 +158,7 @@ class _Following:
         self._late = []
         stream = self._stream
         if stream.done != self._done:
-            self._records.put(STREAM, self._purpose, msgspec.structs.replace(stream, done=self._done))
+            self._records.put(STREAM, self._name, msgspec.structs.replace(stream, done=self._done))
 
     def _change(self, item: Json, ready: Message | None) -> Change | None:
         grant_id = str(item.get("grant_id"))
@@ -242,14 +205,14 @@ class _Following:
         return False
 
     def _has_late(self) -> bool:
-        return any(name not in self._late for name, _ in self._records.items(LATE, Late, f"{self._purpose}/"))
+        return any(name not in self._late for name, _ in self._records.items(LATE, Late, f"{self._name}/"))
 
     async def _fetch_or_poll(self, wait_ms: int) -> None:
         """One answer of the stream; while it is waited for, keys are taken in if a message waits for one."""
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch(wait_ms))
         tasks: set[asyncio.Task[Any]] = {self._fetching}
-        if wait_ms and self._records.items(WAITING, Pending):
+        if wait_ms and self._records.items(WAITING, list[Pending]):
             tasks.add(asyncio.create_task(self._poll_quietly(wait_ms)))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -307,7 +270,7 @@ class _Following:
     def _keep(self, stream: Stream, ready: list[Message | None]) -> None:
         """Within a step: a new page, in place of one that was handed out."""
         self._note()
-        self._records.put(STREAM, self._purpose, msgspec.structs.replace(stream, done=0))
+        self._records.put(STREAM, self._name, msgspec.structs.replace(stream, done=0))
         self._done, self._ready = 0, ready
 
     def _page(self, changes: list[Json], opened: dict[int, Message]) -> tuple[tuple[Json, ...], list[Message | None]]:
@@ -319,25 +282,29 @@ class _Following:
             if message is not None:
                 item["state"] = _state(message, OPEN)
                 if item["state"] != OPEN:
-                    pending = Pending(self._purpose, str(item.get("grant_id")), item.get("older") is True)
-                    self._records.put(WAITING, message.event_id, pending)
+                    self._await(message.event_id, str(item.get("grant_id")), item.get("older") is True)
             page.append(item)
             ready.append(message)
         return tuple(page), ready
+
+    def _await(self, event_id: str, grant_id: str, older: bool) -> None:
+        """Note that this stream handed a message out closed, beside the others that did."""
+        others = [p for p in self._records.get(WAITING, event_id, list[Pending]) or [] if p.stream != self._name]
+        self._records.put(WAITING, event_id, [*others, Pending(self._name, grant_id, older)])
 
     def _is_known(self, stream: Stream, change: Json) -> bool:
         """Whether this message came by another way: an older one that was read before, or one that was recovered."""
         event_id = str(change["event"].get("event_id"))
         if change.get("older") is True:
             return self._was_taken(change["event"])
-        if not stream.recovered or self._records.get(RECOVERED, f"{self._purpose}/{event_id}", bool) is None:
+        if not stream.recovered or self._records.get(RECOVERED, f"{self._name}/{event_id}", bool) is None:
             return False
-        self._records.delete(RECOVERED, f"{self._purpose}/{event_id}")
+        self._records.delete(RECOVERED, f"{self._name}/{event_id}")
         return True
 
     def _was_taken(self, event: Json) -> bool:
-        pending = self._records.get(WAITING, str(event.get("event_id")), Pending)
-        return pending is not None or self._reader.intake.was_taken(event)
+        waiting = self._records.get(WAITING, str(event.get("event_id")), list[Pending]) or []
+        return any(pending.stream == self._name for pending in waiting) or self._reader.intake.was_taken(event)
 
     # -- what was withheld, and is given again --
 
@@ -345,7 +312,7 @@ class _Following:
         """Within a step: note what is withheld; what the grants in this page give again is to be read now."""
         again: list[Left] = []
         for item in page:
-            prefix = f"{self._purpose}/{item.get('grant_id')}/"
+            prefix = f"{self._name}/{item.get('grant_id')}/"
             match item.get("kind"), item.get("what"):
                 case "withheld", _ if item.get("why") != "redacted":
                     room_id = item.get("room_id") or WHOLE
@@ -373,8 +340,8 @@ class _Following:
             if error.status != 403:
                 raise
             with self._records.step():  # taken away again; the next time it is given, it is tried again
-                self._records.put(LEFT, f"{self._purpose}/{left.grant_id}/{left.room_id}", left)
-                self._records.put(STREAM, self._purpose, msgspec.structs.replace(self._stream, recoveries=rest))
+                self._records.put(LEFT, f"{self._name}/{left.grant_id}/{left.room_id}", left)
+                self._records.put(STREAM, self._name, msgspec.structs.replace(self._stream, recoveries=rest))
             return
         keep = await self._reader.platform.keep()
         with self._records.step():
@@ -399,7 +366,7 @@ class _Following:
                 change = {"kind": "message", "grant_id": grants[event["sender"]], "event": event, "older": True}
                 changes.append(change)
                 opened[id(change)] = message
-                self._records.put(RECOVERED, f"{self._purpose}/{message.event_id}", True)
+                self._records.put(RECOVERED, f"{self._name}/{message.event_id}", True)
         return self._page(changes, opened)
 
 

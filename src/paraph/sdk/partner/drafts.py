@@ -22,6 +22,7 @@ from paraph.sdk.keystore import Records
 from paraph.sdk.log.receipts import LedgerEntry, OtherKeyError, ReceiptKey
 from paraph.sdk.partner.auth import PartnerAuth
 from paraph.sdk.partner.inbox import GrantBook, HeldGrant
+from paraph.sdk.partner.looks import under
 from paraph.sdk.partner.platform_log import PlatformLog
 from paraph.sdk.transport import path
 
@@ -49,7 +50,7 @@ class DraftStatus:
 
 
 class Acts:
-    """Drafts and deletes of one partner device. `grants(id)` looks at one grant anew; `now` gives milliseconds."""
+    """Drafts and deletes of one partner device. `grants(id)` looks at one grant anew; `only` as for `Reader`."""
 
     def __init__(
         self,
@@ -60,8 +61,11 @@ class Acts:
         book: GrantBook,
         platform: PlatformLog,
         now: Callable[[], int],
+        *,
+        only: str | None = None,
     ) -> None:
         self._call = auth.call
+        self._only = only
         self._grants = grants
         self._records = records
         self._engine = engine
@@ -69,8 +73,11 @@ class Acts:
         self._platform = platform
         self._now = now
 
-    async def leave(self, grant_id: str, room_id: str, content: Mapping[str, Any], expires: int | None) -> DraftStatus:
+    async def leave(
+        self, grant_id: str, room_id: str, content: str | Mapping[str, Any], expires: int | None
+    ) -> DraftStatus:
         """Leave a draft; see `Partner.draft`."""
+        content = {"msgtype": "m.text", "body": content} if isinstance(content, str) else content
         key = await self._platform.receipt_key()
         draft_id = "dr_" + b64url(os.urandom(16))
         inside = to_document(_body({"draft_id": draft_id, "room_id": room_id, "content": dict(content)}))
@@ -97,6 +104,7 @@ class Acts:
         body = {"purpose": purpose} | ({} if reason is None else {"reason": reason})
         answer = await self._call("POST", url, body, idempotent=True)
         said = {"room_id": room_id, "event_id": event_id, "redaction_id": answer.get("redaction_id")}
+        said |= under(self._only)
         return (await self._taken([answer.get("entry")], "delete", said, key))[0]
 
     # Inside

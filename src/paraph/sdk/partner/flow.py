@@ -31,12 +31,16 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a person granted: the grant, its details as they stand, and the tokens that see this grant alone."""
+    """What a person granted: the grant, its details as they stand, and the tokens that see this grant alone.
+
+    The access token is good for `expires_in` seconds from when it was given.
+    """
 
     grant_id: str
     details: Mapping[str, Any]
     access_token: str = field(repr=False)
-    refresh_token: str | None = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_in: int
 
 
 class PartnerFlow:
@@ -87,15 +91,11 @@ class PartnerFlow:
             code_verifier=asking.verifier,
         )
 
-    async def refresh(self, granted: Granted) -> Granted:
-        """A new access token, and the details as they stand now. Raises ProblemError once the grant is over."""
-        renewed = await self._tokens(grant_type="refresh_token", refresh_token=granted.refresh_token or "")
-        return Granted(renewed.grant_id, renewed.details, renewed.access_token, granted.refresh_token)
-
     async def _tokens(self, **form: str) -> Granted:
         answer = await self._auth.form("/oauth/token", form)
         try:
             (details,) = answer["authorization_details"]
-            return Granted(str(answer["grant_id"]), details, str(answer["access_token"]), answer.get("refresh_token"))
+            tokens = str(answer["access_token"]), str(answer["refresh_token"])
+            return Granted(str(answer["grant_id"]), details, *tokens, int(answer["expires_in"]))
         except (KeyError, TypeError, ValueError) as error:
             raise TransportError("the platform does not say what was granted") from error

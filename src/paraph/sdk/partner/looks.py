@@ -38,7 +38,7 @@ class Conversation:
 
 
 class Looks:
-    """Reads besides messages. `grants(id)` looks at one grant anew; `now` gives milliseconds."""
+    """Reads besides messages. `grants(id)` looks at one grant anew; `now` gives ms; `only` as for `Reader`."""
 
     def __init__(
         self,
@@ -48,8 +48,11 @@ class Looks:
         book: GrantBook,
         platform: PlatformLog,
         now: Callable[[], int],
+        *,
+        only: str | None = None,
     ) -> None:
         self._auth = auth
+        self._only = only
         self._grants = grants
         self._records = records
         self._book = book
@@ -65,7 +68,8 @@ class Looks:
         if rendered["entry"]["person"] != message.sender:
             raise ReceiptError("the access entry is about another author than the message's")
         look = Look("read:attachments", purpose, (message.room_id,), sent, self._now())
-        await self._take(rendered, look, {"room_id": message.room_id, "media_ids": [media_id]}, key)
+        said = {"room_id": message.room_id, "media_ids": [media_id]} | under(self._only)
+        await self._take(rendered, look, said, key)
         return await asyncio.to_thread(sealed.open, response.content)
 
     async def metadata(self, grant_id: str, purpose: str) -> list[Conversation]:
@@ -126,6 +130,11 @@ class Looks:
         with self._records.step():
             self._book.note_shown(entry)
             keep(entry, rendered["receipt"], key)
+
+
+def under(only: str | None) -> dict[str, str]:
+    """What an entry must say of its grant where the token is for one grant alone."""
+    return {} if only is None else {"grant_id": only}
 
 
 def _access(header: str | None) -> dict[str, Any]:

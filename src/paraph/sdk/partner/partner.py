@@ -13,20 +13,20 @@ from joserfc.jwk import OKPKey
 
 from paraph.protocol.base64 import b64, unb64
 from paraph.protocol.identifiers import partner_user_id
-from paraph.protocol.limits import DAY_MS
 from paraph.protocol.signing import SigningKey, sign
 from paraph.sdk.clock import system_time
 from paraph.sdk.engine import DeviceEngine
-from paraph.sdk.engine.model import KeysUpload, SyncPart
-from paraph.sdk.errors import SdkError, TrustError
+from paraph.sdk.engine.model import SyncPart
+from paraph.sdk.errors import SdkError
 from paraph.sdk.keystore import MemoryStore, Records, Store
 from paraph.sdk.log.partners import Trust
 from paraph.sdk.log.promises import ReceiptNews, filed
 from paraph.sdk.log.receipts import LedgerEntry
-from paraph.sdk.partner.auth import PartnerAuth
+from paraph.sdk.partner.auth import PartnerAuth, keep_tokens
 from paraph.sdk.partner.change_items import NOT_GRANTED, OPEN, Change
 from paraph.sdk.partner.changes import MAX_MESSAGES, Changes
 from paraph.sdk.partner.client_assertion import new_client_key
+from paraph.sdk.partner.device import OwnDevice
 from paraph.sdk.partner.drafts import Acts, DraftStatus
 from paraph.sdk.partner.flow import Asking, Granted, PartnerFlow
 from paraph.sdk.partner.inbox import MAX_SKEW_MS, GrantBook
@@ -34,9 +34,10 @@ from paraph.sdk.partner.intake import Intake
 from paraph.sdk.partner.looks import Conversation, Looks
 from paraph.sdk.partner.platform_log import PlatformLog
 from paraph.sdk.partner.reading import GrantedRoom, Page, Reader
+from paraph.sdk.partner.session import GrantSession, Shared
 from paraph.sdk.partner.webhooks import Webhooks
 from paraph.sdk.rooms import Message, opened_message
-from paraph.sdk.transport import Transport, path
+from paraph.sdk.transport import Transport
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,8 @@ class Partner:
         self._changes = Changes(self._reader, self.poll)
         self._polling = asyncio.Lock()
         self._acts = Acts(self.auth, self.grants, records, self.engine, self._book, self._platform, now)
+        self._device = OwnDevice(self.auth, records, self.engine, self.slug, self.sign_document, now)
+        self._sessions: dict[str, GrantSession] = {}
 
     def __repr__(self) -> str:
         return f"Partner({self.slug}, {self.device_id})"
@@ -161,6 +164,8 @@ class Partner:
 
     async def close(self) -> None:
         """Release connections and store."""
+        for session in self._sessions.values():
+            await session.close()
         await self._changes.close()
         await self._transport.close()
         self._records.close()
@@ -198,48 +203,15 @@ class Partner:
 
     async def publish_device(self, days: int = 90) -> dict[str, Any]:
         """Publish this device as a public record and put its one-time keys up; returns the record."""
-        now = self._now()
-        document = {
-            "type": "org.paraph.partner_device",
-            "partner": self.slug,
-            "device_keys": self.engine.account.device_keys(),
-            "created": now,
-            "expires": now + days * DAY_MS,
-        }
-        device = self.sign_document(document)
-        answer = await self._call("POST", "/inbox/v1/devices", {"device": device})
-        record = answer.get("record")
-        if not isinstance(record, dict) or record.get("document") != device:
-            raise TrustError("the platform recorded another device than the one published")
-        await self.upkeep()
-        return record
+        return await self._device.publish(days)
 
     async def end_device(self, reason: str | None = None) -> dict[str, Any]:
         """End this device for good; returns the record."""
-        document = {
-            "type": "org.paraph.partner_device_ended",
-            "partner": self.slug,
-            "device_id": self.device_id,
-            "ended": self._now(),
-            "reason": reason,
-        }
-        url = path("/inbox/v1/devices/{}/end", self.device_id)
-        answer = await self._call("POST", url, {"ending": self.sign_document(document)})
-        return dict(answer["record"])
+        return await self._device.end(reason)
 
     async def upkeep(self) -> None:
         """Keep one-time keys and a fallback key on the platform: now and then, and after new grants."""
-        upload = self.engine.account.upload() or KeysUpload(None, {}, {})
-        answer = await self._put_keys(upload)
-        with self._records.step():
-            self.engine.answer(upload, answer, self._now())
-            unused = answer.get("unused_fallback_key_types")
-            self.engine.account.top_up(None, tuple(unused) if isinstance(unused, list) else None)
-        more = self.engine.account.upload()
-        if more is not None:
-            answer = await self._put_keys(more)
-            with self._records.step():
-                self.engine.answer(more, answer, self._now())
+        await self._device.upkeep()
 
     async def poll(self, timeout_ms: int = 0, limit: int = 100) -> KeyNews:
         """Take in key events, waiting up to `timeout_ms` for some; then look whether what receipts promise was kept."""
@@ -284,8 +256,20 @@ class Partner:
         return await self._flow.ask(details, redirect_uri)
 
     async def redeem(self, asking: Asking, address: str) -> Granted:
-        """What she granted, for the address at which her browser came back; see `PartnerFlow.redeem`."""
-        return await self._flow.redeem(asking, address)
+        """What she granted, for the address at which her browser came back; see `PartnerFlow.redeem`.
+
+        Its tokens are kept in the store, for `with_grant`.
+        """
+        granted = await self._flow.redeem(asking, address)
+        keep_tokens(self._records, granted.grant_id, granted.refresh_token)
+        self.with_grant(granted.grant_id).use(granted.access_token, self._now() + 1000 * granted.expires_in)
+        return granted
+
+    def with_grant(self, grant_id: str) -> GrantSession:
+        """Act under one person's grant, with the tokens that `redeem` brought and none of the partner's own."""
+        if grant_id not in self._sessions:
+            self._sessions[grant_id] = GrantSession(self._shared(), grant_id)
+        return self._sessions[grant_id]
 
     # Reading
 
@@ -348,7 +332,6 @@ class Partner:
         One of her devices sends it as hers, or she declines: `draft_status`. It waits until `expires` (milliseconds, at
         most 30 days ahead, by default a week). Raises DraftError, ProblemError, ReceiptError.
         """
-        content = {"msgtype": "m.text", "body": content} if isinstance(content, str) else content
         return (await self._acts.leave(grant_id, room_id, content, expires)).draft_id
 
     async def draft_status(self, draft_id: str) -> DraftStatus:
@@ -384,19 +367,26 @@ class Partner:
 
     # Inside
 
+    def _shared(self) -> Shared:
+        return Shared(
+            self._transport,
+            self._records,
+            self.slug,
+            self._record.issuer,
+            self._client,
+            self.engine,
+            self._book,
+            self._intake,
+            self._platform,
+            self.poll,
+            self._now,
+        )
+
     async def _prove_quietly(self) -> None:
         try:
             await self.prove_receipts()
         except SdkError as error:
             log.warning("the log cannot be asked about receipts now: %s", error)
-
-    async def _put_keys(self, upload: KeysUpload) -> dict[str, Any]:
-        body = {
-            "device_id": self.device_id,
-            "one_time_keys": upload.one_time_keys,
-            "fallback_keys": upload.fallback_keys,
-        }
-        return await self._call("POST", "/inbox/v1/device-keys", body, idempotent=True)
 
     async def _call(
         self,

@@ -60,8 +60,11 @@ class Reader:
         intake: Intake,
         platform: PlatformLog,
         now: Callable[[], int],
+        *,
+        only: str | None = None,
     ) -> None:
-        """`now()` gives milliseconds."""
+        """`now()` gives milliseconds; `only` is the one grant that the token is for, if it is."""
+        self.only = only
         self.auth = auth
         self.records = records
         self.book = book
@@ -117,10 +120,13 @@ class Reader:
         """Entries and receipts of an answer, checked; where another key signed, the log is asked for the newest."""
         key = await self.platform.receipt_key()
         try:
-            return check(key), key
+            found = check(key)
         except OtherKeyError:
             key = await self.platform.other_receipt_key()
-        return check(key), key
+            found = check(key)
+        if any(self.only not in (None, one.entry.body["grant_id"]) for one in found):
+            raise ReceiptError(f"an access entry is about another grant than {self.only}, which was asked under")
+        return found, key
 
 
 def listed(answer: Mapping[str, Any], name: str) -> list[Any]:
