@@ -33,6 +33,9 @@ WHOLE = {
     "ledger.set_progress",
     "ledger.unsequenced",  # an index that holds nothing else
     "ledger.count_unsequenced",
+    "push.any_pusher",  # the first one there is
+    "push.push_progress",  # one row
+    "push.waiting_pushers",  # a table that holds what waits and nothing else
     "relations.descendants",  # the ones found so far, level by level
     "webhooks.active_webhooks",  # at most five of each partner
 }

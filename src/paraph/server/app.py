@@ -54,6 +54,7 @@ from paraph.server.media import http as media_http
 from paraph.server.media.service import Media
 from paraph.server.messenger import http as messenger_http
 from paraph.server.messenger.core import Hooks
+from paraph.server.messenger.push.delivery import Delivery
 from paraph.server.messenger.reading import parse_token
 from paraph.server.messenger.service import Messenger
 from paraph.server.metrics import Metrics
@@ -82,6 +83,7 @@ ROOMS = tuple(
         "messenger.complaints",
         "messenger.directory",
         "messenger.relations",
+        "messenger.push",
         "media",
         "consent",
         "inbox",
@@ -146,7 +148,11 @@ class Server:
             server_name=settings.server_name,
             require_encryption=settings.require_encryption,
             presence=settings.presence,
+            push_anywhere=settings.profile == "test",
         )
+        self.accounts.on_logout.append(self.messenger.pushers.on_logout)
+        gateways = Sender(anywhere=settings.profile == "test")
+        self.pushing = Delivery(self.messenger.core, self.messenger.push, gateways, clock)
         self.media = Media(self.database, settings.data / "media", settings, clock, server_name=settings.server_name)
         site = Site(settings.server_name, settings.base_url, settings.data)
         self.consent = Consent(self.database, self.ledger, self.devices, self.messenger, gate, site, clock=clock)
@@ -260,11 +266,13 @@ class Server:
         self._expiry.start()
         await self.media.start()
         await self.webhooks.start()
+        await self.pushing.start()
 
     async def stop(self) -> None:
         """Wake every long poll, finish the log's batch, commit what is queued."""
         self.messenger.stop()
         await self.webhooks.stop()
+        await self.pushing.stop()
         await self.media.stop()
         await self._expiry.stop()
         await self.ledger.stop()

@@ -51,7 +51,8 @@ class Settings:
     )
     profile: str = _setting(
         "production",
-        "`test` is needed to switch require_encryption off, webhooks free, or to turn the clock",
+        "`test` is needed to switch require_encryption off, webhooks free, or to turn the clock; push gateways "
+        "may be anywhere then, and are at https and public addresses otherwise",
         "production",
         "test",
     )

@@ -22,7 +22,7 @@ from paraph.server.storage import Transaction
 from tests.support.databases import open_test_database
 
 SERVER = "paraph.test"
-ROOMS = [f"paraph.server.messenger{part}" for part in ("", ".complaints", ".directory", ".relations")]
+ROOMS = [f"paraph.server.messenger{part}" for part in ("", ".complaints", ".directory", ".relations", ".push")]
 CLIENT = "/_matrix/client/v3"
 CIPHERTEXT = {"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgAEpAB", "session_id": "s1"}
 _txns = itertools.count()
@@ -199,6 +199,7 @@ async def house(
         server_name=SERVER,
         require_encryption=require_encryption,
         presence=presence,
+        push_anywhere=True,
     )
     application = Application(
         endpoints(messenger, "http://localhost:8008"),

@@ -77,6 +77,8 @@ class Core:
         self.following = Following(self)
         self.on_state: list[Callable[[Transaction, Room, Event], None]] = []
         self.on_sent: Callable[[Event], None] | None = None
+        self.published: Callable[[], None] | None = None
+        """Called when an event of this process has become durable; nobody is, as long as nobody has a pusher."""
         self._writing: tuple[Transaction, dict[str, RoomWrite]] | None = None
 
     def writes(self, tx: Transaction) -> dict[str, RoomWrite]:
@@ -138,6 +140,8 @@ class Core:
             told = [*now.joined, event.state_key]
         self.views.touch(told, event.room_id, event.position)
         self.notifier.wake(told)
+        if self.published is not None:
+            self.published()
         if self.on_sent is not None:
             self.on_sent(event)
 

@@ -7,6 +7,7 @@ from paraph.server.messenger.directory import http as http_directory
 from paraph.server.messenger.overview import http as http_overview
 from paraph.server.messenger.presence import http as http_presence
 from paraph.server.messenger.push import http as push_http
+from paraph.server.messenger.push import http_pushers
 from paraph.server.messenger.receipts import http as receipts_http
 from paraph.server.messenger.relations import http as relations_http
 from paraph.server.messenger.service import Messenger
@@ -25,6 +26,7 @@ def endpoints(messenger: Messenger, base_url: str) -> list[Endpoint]:
         *relations_http.endpoints(messenger.relations),
         *receipts_http.endpoints(messenger.receipts),
         *push_http.endpoints(messenger.push),
+        *http_pushers.endpoints(messenger.pushers, messenger.past),
         *http_personal.endpoints(messenger),
         *http_presence.endpoints(messenger),
         *http_overview.endpoints(messenger.overview, messenger.hierarchy, messenger.aliases),

@@ -18,6 +18,8 @@ from paraph.server.messenger.overview.hierarchy import Hierarchy
 from paraph.server.messenger.overview.service import Overview
 from paraph.server.messenger.personal import Personal
 from paraph.server.messenger.presence.service import Presence
+from paraph.server.messenger.push.past import Past
+from paraph.server.messenger.push.pushers import Pushers
 from paraph.server.messenger.push.service import Push
 from paraph.server.messenger.reading import Reading
 from paraph.server.messenger.receipts.service import Receipts
@@ -46,6 +48,7 @@ class Messenger:
         *,
         server_name: str,
         require_encryption: bool = True,
+        push_anywhere: bool = False,
         presence: bool = True,
     ) -> None:
         self.core = Core(
@@ -74,6 +77,8 @@ class Messenger:
         self.presence = Presence(self.core, enabled=presence)
         self.receipts = Receipts(self.core, self.personal)
         self.push = Push(self.core, self.personal)
+        self.pushers = Pushers(self.core, clock, anywhere=push_anywhere)
+        self.past = Past(self.core, self.push.rules)
         self.receipts.on_receipt.append(self.push.counts.received)
         self.sync = Sync(self.core, devices, self.typing, self.relations, self.presence, self.push)
 

@@ -21,6 +21,7 @@ from paraph.server.messenger.push.rules import RulesOf
 from paraph.server.messenger.relations.model import THREAD, relation_of
 from paraph.server.messenger.room import Room
 from paraph.server.messenger.rooms_at_once import RoomsAtOnce, Stretch
+from paraph.server.messenger.views import View
 from paraph.server.storage import Transaction
 
 MAX_COUNTED = 200
@@ -138,6 +139,13 @@ class Counts:
         """Forget everything; whoever syncs is counted from the tables."""
         self._held.clear()
         self._notices = 0
+
+    def unchanged(self, user_id: str, room_id: str, view: View) -> Unread | None:
+        """What was counted last, if nothing has happened in the room since, as far as the person's view knows."""
+        unread = self._held.get((user_id, room_id))
+        if unread is None or unread.upto < max(view.floor, view.recent.get(room_id, 0)):
+            return None
+        return unread
 
     def from_memory(self, user_id: str, room_id: str, upto: int) -> Unread | None:
         """As of `upto`, if memory knows; else it is for `from_tables` to say."""

@@ -13,6 +13,7 @@ from paraph.server.messenger.personal import MAX_DATA_BYTES, Personal
 from paraph.server.messenger.push.counts import Counts, Unread
 from paraph.server.messenger.push.rules import PUSH_RULES, RulesOf
 from paraph.server.messenger.push.ruleset import Rule, Rules, encode, predefined
+from paraph.server.messenger.views import View
 from paraph.server.storage import Transaction
 
 ROOMS_PER_READ = 20
@@ -51,15 +52,19 @@ class Push:
 
         await self._core.database.write(write)
 
-    async def unread(self, user_id: str, rooms: Mapping[str, int], upto: int) -> dict[str, Unread]:
+    async def unread(
+        self, user_id: str, rooms: Mapping[str, int], upto: int, view: View | None = None
+    ) -> dict[str, Unread]:
         """What is unread as of `upto` in each of these rooms, given by the position where the person joined.
 
-        As long as memory reaches back to what was counted last, no SQL runs.
+        As long as memory reaches back to what was counted last, no SQL runs; rooms in which, by her view, nothing has
+        happened since then are not looked at again.
         """
         found: dict[str, Unread] = {}
         missing: list[str] = []
         for room_id in rooms:
-            unread = self.counts.from_memory(user_id, room_id, upto)
+            unread = None if view is None else self.counts.unchanged(user_id, room_id, view)
+            unread = unread or self.counts.from_memory(user_id, room_id, upto)
             if unread is None:
                 missing.append(room_id)
             else:
