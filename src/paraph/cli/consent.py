@@ -14,6 +14,7 @@ from paraph.cli.admin import AsJson
 from paraph.cli.output import emit_json, fail, out
 from paraph.protocol.consent import TEMPLATE
 from paraph.protocol.errors import ProtocolError
+from paraph.protocol.fields import ADVERTISING
 from paraph.protocol.limits import DAY_MS
 from paraph.sdk import ConsentRefusedError, ConsentRequest, GrantTerms, Person, SqliteStore
 from paraph.sdk.clock import system_time
@@ -27,7 +28,9 @@ def consent(
     store: Annotated[Path, typer.Option(help="The key store of one of your devices; nothing else may have it open.")],
     verbs: Annotated[list[str] | None, typer.Option("--verb", help="Allow only this; may be repeated.")] = None,
     rooms: Annotated[list[str] | None, typer.Option("--room", help="Only in this conversation; repeatable.")] = None,
-    purposes: Annotated[list[str] | None, typer.Option("--purpose", help="Only for this; repeatable.")] = None,
+    purposes: Annotated[
+        list[str] | None, typer.Option("--purpose", help="Only for this; repeatable. Advertising has to be named.")
+    ] = None,
     days: Annotated[int | None, typer.Option(min=1, max=180, help="Only for so many days from now.")] = None,
     retention_days: Annotated[int | None, typer.Option(min=0, help="It may keep what it opens so long.")] = None,
     decline: Annotated[bool, typer.Option("--decline", help="Allow nothing, and let the partner know.")] = False,
@@ -54,7 +57,7 @@ def consent(
 
 
 class _Chosen:
-    """What the person allows at most; None: as much as is asked for."""
+    """What the person allows at most; None: as much as is asked for, and no advertising."""
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class _Chosen:
 
     def terms(self, request: ConsentRequest, now: int) -> GrantTerms:
         """What is asked for, narrowed."""
-        asked = request.terms()
+        asked = request.terms(advertising=bool(self._purposes))
         return GrantTerms(
             purposes=self._purposes or asked.purposes,
             until=asked.until if self._days is None else min(asked.until, now + self._days * DAY_MS),
@@ -136,6 +139,8 @@ def _show(request: ConsentRequest) -> None:
         out.print(f"  {verb}: {escape(TEMPLATE.verbs[verb].replace('$name', request.name))}")
     out.print(f"  where: {rooms}")
     out.print(f"  what for: {', '.join(asked.purposes)}")
+    if ADVERTISING in asked.purposes:
+        out.print(f"  {ADVERTISING} is allowed only if you name it: --purpose {ADVERTISING}")
     out.print(f"  keeping what it opens for: {asked.retention_days} days")
     out.print("You may allow less: --verb, --room, --purpose, --days, --retention-days. Or --decline.")
     out.print(f"The answer goes back to {escape(request.redirect_uri)}, by way of your browser.")

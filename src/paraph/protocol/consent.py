@@ -16,7 +16,7 @@ from paraph.protocol.agreement import Agreement
 from paraph.protocol.base64 import b64url
 from paraph.protocol.documents import Document, to_document
 from paraph.protocol.errors import DocumentError
-from paraph.protocol.fields import VERBS, Label, Locale, Text
+from paraph.protocol.fields import ADVERTISING, VERBS, Label, Locale, Text
 from paraph.protocol.grant import Grant
 
 _Paragraphs = Annotated[tuple[Text, ...], Meta(min_length=1, max_length=64)]
@@ -125,7 +125,7 @@ def check_consent(grant: Grant, agreement: Agreement) -> str:
 
 def _values(template: ConsentTemplate, grant: Mapping[str, Any], agreement: Agreement) -> dict[str, str]:
     phrases, name = template.phrases, agreement.name
-    advertising = "advertising_granted" if "advertising" in grant["purposes"] else "advertising_withheld"
+    advertising = "advertising_granted" if ADVERTISING in grant["purposes"] else "advertising_withheld"
     verbs = [template.verbs[verb] for verb in sorted(grant["verbs"], key=VERBS.index)]
     return {
         "name": name,

@@ -17,6 +17,8 @@ VERBS = (
     "friends",
 )
 PURPOSE_PATTERN = r"[a-z][a-z0-9_-]{0,63}"
+ADVERTISING = "advertising"
+"""A purpose of its own: no other one implies it, and nobody grants it by default."""
 
 Verb = Literal[
     "metadata", "read", "read:attachments", "write:draft", "delete:via-partner", "delete:authored", "friends"

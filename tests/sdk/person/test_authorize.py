@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from paraph.protocol.authorization import InboxDetails
+from paraph.protocol.documents import parse
 from paraph.protocol.errors import ScopeError
 from paraph.sdk import (
     ConsentRefusedError,
+    ConsentRequest,
     GrantTerms,
     GrantTokenError,
     MatrixError,
@@ -78,6 +81,21 @@ async def test_asked_narrowed_signed_and_redeemed(scene: Scene) -> None:
     await scene.author.revoke(granted.grant_id)
     with pytest.raises(GrantTokenError):
         await session.details()
+
+
+@pytest.mark.parametrize(
+    ("purposes", "granted"), [([PURPOSE, "advertising"], (PURPOSE,)), ([PURPOSE], (PURPOSE,)), (["advertising"], None)]
+)
+def test_advertising_is_off_by_default(purposes: list[str], granted: tuple[str, ...] | None) -> None:
+    """Asked for among others it is left out, alone it is refused, and granted only where the person says so."""
+    details = parse(InboxDetails, {"type": "paraph_inbox", **asked(purposes=purposes)})
+    request = ConsentRequest("id", "marquee", "Marquee", details, CALLBACK, 0, "open")
+    if granted is None:
+        with pytest.raises(SdkError, match="never granted by default"):
+            request.terms()
+    else:
+        assert request.terms().purposes == granted
+    assert request.terms(advertising=True).purposes == tuple(purposes)
 
 
 async def test_no_is_an_answer(scene: Scene) -> None:

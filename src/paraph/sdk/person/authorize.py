@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from paraph.protocol.authorization import InboxDetails, check_granted
 from paraph.protocol.documents import parse
 from paraph.protocol.errors import ProtocolError
+from paraph.protocol.fields import ADVERTISING
 from paraph.protocol.grant import Grant
 from paraph.sdk.errors import SdkError, TransportError, TrustError
 from paraph.sdk.person.consent import Consent, GrantTerms
@@ -38,11 +39,17 @@ class ConsentRequest:
     expires: int
     status: str
 
-    def terms(self) -> GrantTerms:
-        """All that is asked for."""
+    def terms(self, *, advertising: bool = False) -> GrantTerms:
+        """All that is asked for but advertising, which is granted only where the person says so.
+
+        Raises SdkError where nothing else is asked for.
+        """
         asked = self.asked
         rooms = None if asked.rooms == "all" else asked.rooms
-        return GrantTerms(asked.purposes, asked.until, rooms, asked.verbs, asked.retention_days, asked.history)
+        purposes = tuple(purpose for purpose in asked.purposes if advertising or purpose != ADVERTISING)
+        if not purposes:
+            raise SdkError(f"{self.partner} asks for nothing but {ADVERTISING}, which is never granted by default")
+        return GrantTerms(purposes, asked.until, rooms, asked.verbs, asked.retention_days, asked.history)
 
 
 @dataclass(frozen=True, slots=True)
