@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from paraph.cli.demo.films import Film
 from paraph.cli.demo.process import SERVE
 from paraph.cli.demo.screen import Screen
-from paraph.cli.demo.story import Story
+from paraph.cli.demo.story import ACTS, Story
 from paraph.cli.demo.stranger import CHECK
 
 LAUNCHER = Path(__file__).parent / "sabotage" / "serve.py"
@@ -46,15 +47,27 @@ class Played:
         return {attempt["what"] for attempt in self.evidence(promise)[name] if not attempt["refused"]}
 
 
-def play(folder: Path, sabotage: str | None = None, check_command: tuple[str, ...] = CHECK) -> Played:
+def play(
+    folder: Path,
+    sabotage: str | None = None,
+    *,
+    acts: Collection[str] = ACTS,
+    check_command: tuple[str, ...] = CHECK,
+) -> Played:
     """Play the story once, without its control; `sabotage` names what the platform fails to enforce.
 
-    `check_command` is what the stranger runs.
+    `acts` are those of them that are played, where only they could notice; `check_command` is what the stranger runs.
     """
     command = SERVE if sabotage is None else (sys.executable, str(LAUNCHER), sabotage, "serve")
     screen = Screen(quiet=True)
     story = Story(
-        folder, screen, server_command=command, films=lambda: FILMS, control=False, check_command=check_command
+        folder,
+        screen,
+        server_command=command,
+        films=lambda: FILMS,
+        control=False,
+        acts=acts,
+        check_command=check_command,
     )
     kept = asyncio.run(story.play())
     return Played(kept, screen.document)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from paraph.cli.demo.evidence import SHOWN
+from paraph.cli.demo.verdicts import SHOWN
 from paraph.cli.main import app
 
 pytestmark = pytest.mark.slow

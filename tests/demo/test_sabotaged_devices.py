@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from paraph.audit.files import TreeFiles
-from paraph.cli.demo.evidence import SHOWN
 from paraph.cli.demo.people import Cast
+from paraph.cli.demo.verdicts import SHOWN
 from paraph.sdk import Partner, Person
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import PartnerAccess, Peer, User

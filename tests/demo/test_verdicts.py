@@ -14,8 +14,8 @@ from paraph.cli.demo.evidence import (
     Judgement,
     Opened,
     Recorded,
-    verdicts,
 )
+from paraph.cli.demo.verdicts import verdicts
 
 CHEAT = Cheat("a lie", "Tempo", Opened(0, 1), Opened(1, 1), "the truth", "no partner gets keys")
 LIE = Attempt("a read is left out", True, "1 of 3 missing")

@@ -30,6 +30,11 @@ class Operator:
             body["redirect_uris"] = list(redirect_uris)
         self._admin.post("/_paraph/v1/admin/partners", body)
 
+    def newest(self, slug: str) -> dict[str, Any]:
+        """The newest version of a partner's agreement, as it was published."""
+        documents = [record["document"] for record in self._admin.get(f"/_paraph/v1/partners/{slug}")["agreements"]]
+        return dict(max(documents, key=lambda document: document["version"]))
+
     def draft(self, slug: str, **terms: Any) -> dict[str, Any]:
         """The next version of a partner's agreement, unsigned."""
         return draft_agreement(self.platform, self._admin.get(f"/_paraph/v1/partners/{slug}"), **terms)

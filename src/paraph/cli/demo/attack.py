@@ -12,10 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import vodozemac
 
+from paraph.cli.demo.evidence import Opened
+from paraph.cli.demo.liar import Forward
+from paraph.cli.demo.people import Cast
 from paraph.sdk import Partner, Person
+from paraph.sdk.transport import CLIENT, path
 
 MEGOLM = "m.megolm.v1.aes-sha2"
 
@@ -113,3 +118,23 @@ def opened_by(reader: Partner | Person, stored: Stored, texts: Sequence[str]) ->
     """Texts that can be had from the database: what the reader's keys open, and which of `texts` stand in clear."""
     keys = [str(session["session_key"]) for session in reader.engine.inbound.export()]
     return {*open_all(ciphertexts(stored), keys), *plaintexts(stored, texts)}
+
+
+async def sent_as(cast: Cast, room_id: str, text: str) -> Opened:
+    """Whether somebody with the author's token sends in her name where messages are not encrypted.
+
+    That is how write access to an inbox of the old kind is given. Counted where it arrives: as hers.
+    """
+    heard: list[httpx.Request] = []
+
+    async def listens(request: httpx.Request, forward: Forward) -> httpx.Response:
+        heard.append(request)
+        return await forward(request)
+
+    cast.hands.lie = listens
+    await cast.author.sync()
+    url = heard[-1].url.join(path(CLIENT + "/rooms/{}/send/m.room.message/{}", room_id, "by-the-partner"))
+    async with httpx.AsyncClient(headers={"authorization": heard[-1].headers["authorization"]}) as partner:
+        await partner.put(url, json={"msgtype": "m.text", "body": text})
+    messages = await cast.correspondent.messages(room_id)
+    return Opened(sum(m.body == text and m.sender == cast.author.user_id for m in messages), 1)

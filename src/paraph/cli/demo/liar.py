@@ -101,6 +101,20 @@ def lists_a_device(slug: str, record: Json, key: Json) -> Lie:
     return all_of(_answering(f"{PARAPH}/partners/{slug}", change), _answering(CLAIM, claimed, method="POST"))
 
 
+def lists_an_agreement(slug: str, record: Json) -> Lie:
+    """Shows a version of a partner's agreement that the log does not have, and does not let her wait for it there."""
+
+    def change(answer: Json) -> None:
+        answer["agreements"].append(record)
+
+    async def at_once(request: httpx.Request, forward: Forward) -> httpx.Response:
+        if request.url.path.startswith(f"{PARAPH}/log/leaf/"):
+            request = httpx.Request(request.method, request.url.copy_remove_param("timeout"), headers=request.headers)
+        return await forward(request)
+
+    return all_of(_answering(f"{PARAPH}/partners/{slug}", change), at_once)
+
+
 def hides_a_revocation(grant_id: str) -> Lie:
     """Shows a grant as if it had not been revoked, in both lists where that stands."""
 

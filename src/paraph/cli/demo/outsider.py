@@ -1,9 +1,11 @@
 """What an outsider finds in the public log, from its files alone and the log's key."""
 
 import asyncio
+import contextlib
 import shutil
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,37 @@ from paraph.audit.records import PublicRecords
 from paraph.audit.replay import ReplayReport, replay
 from paraph.audit.sources import DirectorySource
 from paraph.cli.demo.evidence import Attempt
+from paraph.protocol.agreement import Agreement
 from paraph.tlog.errors import TlogError
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The public records of a log, replayed from its first leaf on."""
+
+    records: PublicRecords
+
+    @classmethod
+    async def look(cls, log: Path, platform: dict[str, Any]) -> "Outside":
+        """Replay the log's files. What does not hold has no records."""
+        await settled(log)
+        records = PublicRecords(platform["server_name"], platform["operator_key"])
+        with contextlib.suppress(LogError, TlogError):
+            await asyncio.to_thread(replay, DirectorySource(log), platform["log"]["vkey"], visit=records.visit)
+            return cls(records)
+        return cls(PublicRecords(platform["server_name"], platform["operator_key"]))
+
+    def documents(self, kind: str) -> list[dict[str, Any]]:
+        """The documents of one kind about the platform, oldest first."""
+        return [dict(leaf.document) for _, leaf in self.records.others if leaf.kind == kind]
+
+    def agreement(self, slug: str, hash_: str) -> Agreement | None:
+        """The version of a partner's agreement with this hash, signed by both sides."""
+        with contextlib.suppress(LogError):
+            found = self.records.partners().get(slug)
+            versions = () if found is None else found.agreements
+            return next((record.document for record in versions if record.document.hash == hash_), None)
+        return None
 
 
 async def opened(log: Path, seconds: float = 30.0) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from paraph.cli.demo.evidence import Attempt
 from paraph.cli.demo.films import AUTHOR, Line
 from paraph.cli.demo.liar import Hands, Lie, honest
 from paraph.cli.operator import Operator
@@ -12,7 +13,18 @@ from paraph.sdk import Partner, Person, ProblemError, ReceiptError, SqliteStore,
 from paraph.sdk.clock import system_time
 from paraph.sdk.partner.client_assertion import new_client_key
 
-__all__ = ["PASSWORD", "Cast", "Operator", "PartnerKeys", "attempt", "key_store", "partner", "people"]
+__all__ = [
+    "PASSWORD",
+    "Cast",
+    "Operator",
+    "PartnerKeys",
+    "attempt",
+    "callback",
+    "key_store",
+    "partner",
+    "people",
+    "refused",
+]
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 (a demo account on a server that lives for seconds)
 
@@ -129,8 +141,13 @@ async def partner(
     """A partner with keys of its own, registered, without an agreement yet."""
     keys, store = keys or PartnerKeys.generate(), key_store(folder, slug)
     made = keys.device(url, slug, operator.platform["server_name"], store, transport)
-    operator.register(made, name)
+    operator.register(made, name, [callback(slug)])
     return made
+
+
+def callback(slug: str) -> str:
+    """Where a partner lets people's browsers come back to."""
+    return f"https://{slug}.example/callback"
 
 
 async def attempt(call: Any) -> tuple[int, str]:
@@ -142,3 +159,9 @@ async def attempt(call: Any) -> tuple[int, str]:
     except ReceiptError as error:
         return 200, f"answered, and not taken by the partner's own SDK: {error}"
     return 200, "answered"
+
+
+def refused(what: str, answer: tuple[int, str]) -> Attempt:
+    """What came of an attempt that must not work, by its status and reason."""
+    status, reason = answer
+    return Attempt(what, 400 <= status < 500, f"{status} {reason.removeprefix(str(status)).lstrip(': ')}")

@@ -12,24 +12,27 @@ from rich.padding import Padding
 from rich.table import Table
 
 from paraph.cli.demo.evidence import (
-    COMPLETE,
     Attempt,
     Cheat,
     Control,
+    Count,
     Evidence,
+    Extension,
+    Findings,
     Judgement,
     LogEvidence,
     Opened,
     Recorded,
     Revocation,
     Row,
-    Verdict,
     Witnessed,
 )
 from paraph.cli.demo.films import Line
+from paraph.cli.demo.verdicts import COMPLETE, Verdict
 from paraph.sdk import GrantState
 
 GOOD, BAD, NEXT = "[green]kept[/]", "[bold red]BROKEN[/]", "[dim]next[/]"
+_COUNTED = {"P5": "sent"} | dict.fromkeys(("P6", "P8", "P9"), "got through")
 _LONGEST = 180
 _LONG = re.compile(r"(?=[^ ]*[0-9])[A-Za-z0-9_+/=!@$:-]{25,}")
 
@@ -54,12 +57,36 @@ class Screen:
     def control(self, control: Control) -> None:
         """What a partner of the old kind gets."""
         self._say(f"The partner opens [bold red]{control.readable}[/] messages. Records of it: {control.records}.")
+        self._say(f"It sends in her name, and is taken for her: [bold red]{control.sent_as_her}[/].")
 
     def attempts(self, attempts: Sequence[Attempt]) -> None:
         """What was tried and refused, or was not."""
         for attempt in attempts:
             mark = "[green]refused[/]" if attempt.refused else "[bold red]ACCEPTED[/]"
             self._item(mark, escape(attempt.what), _quiet(attempt.answer))
+
+    def findings(self, found: Findings) -> None:
+        """What an act found out."""
+        for count in found.counts:
+            self._count(count)
+        self.attempts(found.attempts)
+
+    def _count(self, count: Count) -> None:
+        mark = "[green]counted[/]" if count.right else "[bold red]WRONG[/]"
+        number = str(count.found) if count.tried == 1 else f"{count.found} of {count.tried}"
+        number = f"[{'green' if count.right else 'bold red'}]{number}[/]"
+        control = "" if count.control is None else f": {count.control}"
+        beside = _quiet(f"({count.beside}{control})") if count.beside else ""
+        self._item(mark, f"{escape(count.what)}: {number}", beside)
+
+    def extension(self, extension: Extension) -> None:
+        """The version that was published openly."""
+        state = extension.state.replace("_", " ")
+        self._item(
+            "[green]public[/]",
+            f"version {extension.version}, with {extension.notice_days} days of notice: {state}",
+            escape("; ".join(extension.changes)),
+        )
 
     def grants(self, states: Sequence[GrantState], text: str, shown: Sequence[str]) -> None:
         """The grants, the text the person read, and what her correspondent sees."""
@@ -245,4 +272,5 @@ def _found(verdict: Verdict) -> str:
     evidence = verdict.evidence
     if not evidence:
         return ""
-    return f"  [dim]tried {evidence['tried']}, opened {evidence['opened']}, expected {evidence['expected']}[/]"
+    what = _COUNTED.get(verdict.promise, "opened")
+    return f"  [dim]tried {evidence['tried']}, {what} {evidence['opened']}, expected {evidence['expected']}[/]"

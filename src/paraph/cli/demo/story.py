@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -13,45 +12,41 @@ import httpx
 
 from paraph.audit.replay import replay
 from paraph.audit.sources import DirectorySource
-from paraph.cli.demo import attack, outsider, stranger
+from paraph.cli.demo import attack, outsider, purposes, stranger
 from paraph.cli.demo.attack import Stored
-from paraph.cli.demo.evidence import (
-    Attempt,
-    Control,
-    Evidence,
-    LogEvidence,
-    Opened,
-    Revocation,
-    Row,
-    all_kept,
-    to_json,
-    verdicts,
-)
+from paraph.cli.demo.evidence import Attempt, Control, Evidence, LogEvidence, Opened, Revocation
+from paraph.cli.demo.extension import SecretExtension
 from paraph.cli.demo.films import AUTHOR, Film, Line, conversation, shared_films
 from paraph.cli.demo.intruder import Intruder
 from paraph.cli.demo.keys import Keys, Reader
-from paraph.cli.demo.liar import Hands, Post
-from paraph.cli.demo.market import Market
-from paraph.cli.demo.people import PASSWORD, Cast, Operator, PartnerKeys, attempt, partner, people
+from paraph.cli.demo.market import PARTNERS, PURPOSE, PURPOSES, VERBS, Market, without_agreement
+from paraph.cli.demo.one_api import OneApi
+from paraph.cli.demo.outsider import Outside
+from paraph.cli.demo.people import PASSWORD, Cast, Operator, attempt, callback, people, refused
 from paraph.cli.demo.process import SERVE, ServerProcess, free_port
+from paraph.cli.demo.purposes import Asked
 from paraph.cli.demo.records import Records, recorded
 from paraph.cli.demo.screen import Screen
+from paraph.cli.demo.speaking import Speaking
+from paraph.cli.demo.table import Table
+from paraph.cli.demo.verdicts import all_kept, to_json, verdicts
 from paraph.cli.demo.witnesses import Witnesses
 from paraph.protocol.agreement import Agreement
-from paraph.sdk import GrantState, GrantTerms, Partner, Person, ReceiptError, SdkError
+from paraph.sdk import GrantState, GrantTerms, Partner, Person, SdkError
 from paraph.tlog.errors import TlogError
 
 DAY = 86_400_000
-PURPOSE = "recommendations"
 MARQUEE, TEMPO = "Marquee (films)", "Tempo (music)"
-PARTNERS = {"marquee": "Marquee", "tempo": "Tempo"}
+ACTS = ("keys", "reads", "drafts", "secret", "purposes", "one API", "revocation", "record")
+"""What may be left out of a performance; the rest leads up to it."""
 
 
 class Story:
     """One performance, in a folder of its own.
 
     `films` gives what is talked about, `new_database` the setting `database` for each platform; the control can be
-    left out. `check_command` runs the `paraph` command of whoever is handed evidence.
+    left out, and `acts` names the others that are played. `check_command` runs the `paraph` command of whoever is
+    handed evidence.
     """
 
     def __init__(
@@ -62,6 +57,7 @@ class Story:
         server_command: tuple[str, ...] = SERVE,
         films: Callable[[], list[Film]] = shared_films,
         control: bool = True,
+        acts: Collection[str] = ACTS,
         new_database: Callable[[], str] = lambda: "sqlite",
         check_command: tuple[str, ...] = stranger.CHECK,
     ) -> None:
@@ -70,6 +66,7 @@ class Story:
         self._command = server_command
         self._find_films = films
         self._with_control = control
+        self._acts = frozenset(acts)
         self._new_database = new_database
         self._check = check_command
         self._films: list[Film] = []
@@ -137,11 +134,12 @@ class Story:
             room_id = await cast.room("films", encrypted=False)
             for line in lines:
                 await cast.say(room_id, line, encrypted=False)
+            sent = await attack.sent_as(cast, room_id, "I could watch this for ever.")
             await cast.close()
             platform = (await asyncio.to_thread(Operator, data)).platform
         readable = len(attack.plaintexts(server.stored, [line.text for line in lines]))
         report = await asyncio.to_thread(replay, DirectorySource(data / "log"), platform["log"]["vkey"])
-        control = Control(Opened(readable, len(lines)), report.kinds.get("private", 0))
+        control = Control(Opened(readable, len(lines)), report.kinds.get("private", 0), sent)
         self._screen.control(control)
         return control
 
@@ -150,66 +148,47 @@ class Story:
     async def _main(self, server: ServerProcess, operator: Operator, evidence: Evidence, stack: AsyncExitStack) -> None:
         cast = await people(server.url, self._folder / "keys")
         stack.push_async_callback(cast.close)
-        market = await self._partners(server.url, operator, evidence.agreements, stack)
-        marquee, tempo = market.marquee, market.tempo
+        market = await self._market(server.url, operator, evidence, stack)
         films, music, private = [await cast.room(name) for name in ("films", "music", "between us")]
         await cast.author.enrol()
         await cast.correspondent.enrol()
         before = self._lines(1)
         for line in before:
             await cast.say(films, line)
-        grants = await self._grants(cast, films, music)
+        grants, asked = await self._grants(cast, market, films, music)
         intruders = await self._forgeries(server.url, cast, grants[0], evidence.forgeries, stack)
         await self._talk(cast, films, music, private)
-        for name, reader, room_id, earlier in ((MARQUEE, marquee, films, before), (TEMPO, tempo, music, [])):
-            evidence.rows.append(await self._row(name, reader, cast, server.stored, room_id, earlier))
-        evidence.stranger = await self._stranger(intruders[0].device, cast, server.stored)
+        table = Table(cast, server.stored, PURPOSE, self._served)
+        evidence.rows.append(await table.row(MARQUEE, market.marquee, films, before))
+        evidence.rows.append(await table.row(TEMPO, market.tempo, music, []))
+        evidence.stranger = await table.stranger(intruders[0].device)
         self._screen.table(evidence.rows, evidence.stranger)
-        evidence.forgeries += await self._beyond(marquee, tempo, films, private)
-        readers = [
-            Reader(name, device, grant, await _agreement(cast.author, device.slug))
-            for name, device, grant in zip(("Marquee", "Tempo"), (marquee, tempo), grants, strict=True)
-        ]
-        act = Keys(
-            cast, server.stored, films, music, readers[0], readers[1], market.post, self._says, self._screen.cheat
-        )
-        await self._lie_about_keys(act, intruders, market, evidence, stack)
-        await self._lie_about_records(cast, market, films, evidence)
-        evidence.revocation = await self._revoke(cast, marquee, server.stored, films, grants[0])
-        await self._record(cast, (marquee, tempo), evidence)
+        beyond = await table.beyond(market.marquee, market.tempo, films, private)
+        self._screen.attempts(beyond)
+        evidence.forgeries += beyond
+        if "keys" in self._acts:
+            await self._lie_about_keys(cast, server.stored, market, grants, intruders, (films, music), evidence, stack)
+        if "reads" in self._acts:
+            await self._lie_about_records(cast, market, films, evidence)
+        await self._allowed(cast, market, operator, films, grants, asked, server.data / "log", evidence)
+        if "revocation" in self._acts:
+            evidence.revocation = await self._revoke(cast, market.marquee, server.stored, films, grants[0])
+        if "record" in self._acts:
+            await self._record(cast, (market.marquee, market.tempo), evidence)
 
-    async def _partners(self, url: str, operator: Operator, attempts: list[Attempt], stack: AsyncExitStack) -> Market:
+    async def _market(self, url: str, operator: Operator, evidence: Evidence, stack: AsyncExitStack) -> Market:
         """Register partners; whoever has no agreement signed by both sides gets nowhere."""
         self._screen.act("agreements", "no partner without a public agreement signed by both sides")
         folder = self._folder / "keys"
-        applicant = await partner(url, "umbra", "Umbra", operator, folder)
-        stack.push_async_callback(applicant.close)
-        unsigned = operator.draft("umbra")
-        attempts += [
-            _refused("a token for a partner without an agreement", await attempt(applicant.grants())),
-            _refused("an agreement that only the operator signed", operator.try_to_publish(operator.sign(unsigned))),
-            _refused(
-                "an agreement that only the partner signed",
-                operator.try_to_publish(applicant.sign_document(unsigned)),
-            ),
-            _refused("reading all the same", await attempt(applicant.rooms())),
-        ]
-        self._screen.attempts(attempts)
-        post, keys = Post(), PartnerKeys.generate()
-        hands = {"marquee": Hands(url), "tempo": Hands(url, post.hands_over)}
-        partners = []
-        for slug, name in PARTNERS.items():
-            stack.push_async_callback(hands[slug].close)
-            way, own = hands[slug].transport(), keys if slug == "marquee" else None
-            made = await partner(url, slug, name, operator, folder, keys=own, transport=way)
-            stack.push_async_callback(made.close)
-            operator.publish(made.sign_document(operator.sign(operator.draft(slug, purposes=[PURPOSE]))))
-            await made.publish_device()
-            partners.append(made)
-        return Market(partners[0], partners[1], hands["marquee"], keys, post, url, operator.platform["server_name"])
+        evidence.agreements += await without_agreement(url, operator, folder, stack)
+        self._screen.attempts(evidence.agreements)
+        return await Market.open(url, operator, folder, stack)
 
-    async def _grants(self, cast: Cast, films: str, music: str) -> list[GrantState]:
-        """The author lets each partner read her own words in one room; her device checks the log first."""
+    async def _grants(self, cast: Cast, market: Market, films: str, music: str) -> tuple[list[GrantState], Asked]:
+        """The author lets each partner read her own words in one room; her device checks the log first.
+
+        Marquee asks her, also for advertising, and she agrees without saying more.
+        """
         self._screen.act("grants", "her device proves agreement and partner device first, then signs")
         until = int(time.time() * 1000) + 30 * DAY
         texts: list[str] = []
@@ -218,15 +197,17 @@ class Story:
             texts.append(text)
             return True
 
-        states = []
-        for slug, room_id in (("marquee", films), ("tempo", music)):
-            terms = GrantTerms(purposes=[PURPOSE], until=until, rooms=[room_id])
-            states.append(await cast.author.grant(slug, terms, agree=agree))
+        details = {"verbs": VERBS["marquee"], "purposes": PURPOSES["marquee"], "until": until, "rooms": [films]}
+        request = await cast.author.consents((await market.marquee.ask(details, callback("marquee"))).url)
+        granted = (await cast.author.answer(request, agree=agree)).grant
+        asked = Asked(request.asked.purposes, granted.grant.purposes, request.terms(advertising=True).purposes)
+        terms = GrantTerms(purposes=[PURPOSE], until=until, rooms=[music])
+        states = [granted, await cast.author.grant("tempo", terms, agree=agree)]
         await cast.catch_up()
         seen = cast.correspondent.rooms.get(films)
         shown = [] if seen is None else [entry["partner"] for entry in seen.partners.get(cast.author.user_id, [])]
         self._screen.grants(states, texts[0], shown)
-        return states
+        return states, asked
 
     async def _forgeries(
         self, url: str, cast: Cast, grant: GrantState, attempts: list[Attempt], stack: AsyncExitStack
@@ -264,74 +245,73 @@ class Story:
         await cast.catch_up()
         self._screen.heard(cast.readings, sum(len(said) for said in cast.said.values()))
 
-    async def _row(
-        self, name: str, reader: Partner, cast: Cast, stored: Stored, granted_room: str, before: list[Line]
-    ) -> Row:
-        """What a partner gets through the API, then with the whole database and every key it ever received."""
-        await reader.poll()
-        served, unreceipted = 0, None
-        try:
-            served = await self._read_all(reader)
-        except ReceiptError as error:
-            unreceipted = str(error)
-        opened = await asyncio.to_thread(attack.opened_by, reader, stored, cast.texts)
-        granted, other, correspondent = Counter[bool](), Counter[bool](), Counter[bool]()
-        for room_id, said in cast.said.items():
-            for line in said.values():
-                own = granted if room_id == granted_room and line not in before else other
-                column = own if line.speaker == AUTHOR else correspondent
-                column[line.text in opened] += 1
-        cells = [Opened(column[True], column.total()) for column in (granted, other, correspondent)]
-        return Row(name, cells[0], cells[1], cells[2], served, unreceipted)
-
-    async def _read_all(self, reader: Partner) -> int:
-        """Read every room the API offers; how many of the messages served the partner opens."""
-        opened = 0
-        for room in await reader.rooms():
-            page = await reader.messages(room.room_id, PURPOSE)
-            self._served.update(message.event_id for message in page.messages)
-            opened += sum(message.undecryptable is None for message in page.messages)
-        return opened
-
-    async def _stranger(self, device: Person, cast: Cast, stored: Stored) -> Opened:
-        """What the device opens that a stranger listed under the author's name, with the whole database."""
-        await device.sync()
-        opened = await asyncio.to_thread(attack.opened_by, device, stored, cast.texts)
-        return Opened(sum(text in opened for text in cast.texts), len(cast.texts))
-
-    async def _beyond(self, marquee: Partner, tempo: Partner, films: str, private: str) -> list[Attempt]:
-        attempts = [
-            _refused(
-                "Marquee asks the API for a room that was not granted",
-                await attempt(marquee.messages(private, PURPOSE)),
-            ),
-            _refused("Tempo asks for the room granted to Marquee", await attempt(tempo.messages(films, PURPOSE))),
-            _refused(
-                "Marquee names a purpose that was not granted", await attempt(marquee.messages(films, "advertising"))
-            ),
-        ]
-        self._screen.attempts(attempts)
-        return attempts
-
     async def _lie_about_keys(
-        self, act: Keys, intruders: tuple[Intruder, Intruder], market: Market, evidence: Evidence, stack: AsyncExitStack
+        self,
+        cast: Cast,
+        stored: Stored,
+        market: Market,
+        grants: list[GrantState],
+        intruders: tuple[Intruder, Intruder],
+        rooms: tuple[str, str],
+        evidence: Evidence,
+        stack: AsyncExitStack,
     ) -> None:
         self._screen.act("lies for a key", "the operator rewrites her laptop's answers; then she writes")
-        ghost = await market.ghost(stack)
+        marquee, tempo = [
+            Reader(PARTNERS[device.slug], device, grant, await _agreement(cast.author, device.slug))
+            for device, grant in zip((market.marquee, market.tempo), grants, strict=True)
+        ]
+        act = Keys(cast, stored, *rooms, marquee, tempo, market.post, self._says, self._screen.cheat)
         evidence.cheats = act.found
-        await act.play(*intruders, ghost)
+        await act.play(*intruders, await market.ghost(stack))
 
     async def _lie_about_records(self, cast: Cast, market: Market, films: str, evidence: Evidence) -> None:
         self._screen.act("lies about reads", "Marquee reads; the operator lies to her and to Marquee")
         evidence.lies = await Records(cast, market.marquee, market.hands, films, PURPOSE, self._served).play()
         self._screen.lies(evidence.lies)
 
+    async def _allowed(
+        self,
+        cast: Cast,
+        market: Market,
+        operator: Operator,
+        films: str,
+        grants: list[GrantState],
+        asked: Asked,
+        log: Path,
+        evidence: Evidence,
+    ) -> None:
+        """What Marquee may do and what not, what it was offered in secret, and what it has that others have not."""
+        if "drafts" in self._acts:
+            self._screen.act("drafts", "Marquee proposes words; only her own devices can say them")
+            grant_id = grants[0].grant.grant_id
+            act = Speaking(cast, market.marquee, grant_id, films, market.url, self._says, evidence.speaking)
+            await act.play()
+            self._screen.findings(evidence.speaking)
+        if "secret" in self._acts:
+            self._screen.act("the extension", "the operator offers Marquee more than is published")
+            extending = SecretExtension(cast, market.marquee, operator, market.url, films, evidence.secret)
+            evidence.extension = await extending.play()
+            self._screen.findings(evidence.secret)
+            self._screen.extension(evidence.extension)
+        if not self._acts & {"purposes", "one API"}:
+            return
+        outside = await Outside.look(log, operator.platform)
+        if "purposes" in self._acts:
+            self._screen.act("purposes", "each read names one; advertising is never implied")
+            evidence.purposes = await purposes.play(cast, market.marquee, films, grants, asked, outside)
+            self._screen.findings(evidence.purposes)
+        if "one API" in self._acts:
+            self._screen.act("one API", "both partners are shown the same, and there is nothing beside it")
+            evidence.one_api = await OneApi((market.marquee, market.tempo), market.url, outside).play()
+            self._screen.findings(evidence.one_api)
+
     async def _revoke(self, cast: Cast, marquee: Partner, stored: Stored, films: str, grant: GrantState) -> Revocation:
         self._screen.act("revocation", "she revokes: the API withholds, her devices change their keys")
         # Her phone looks at her grants now, and will not hear of the revocation before it sends again.
         await cast.say(films, self._says(), by=cast.phone)
         await cast.author.revoke(grant.grant.grant_id)
-        api = _refused("Marquee reads right after the revocation", await attempt(marquee.messages(films, PURPOSE)))
+        api = refused("Marquee reads right after the revocation", await attempt(marquee.messages(films, PURPOSE)))
         lines = [line for line in self._lines(3) if line.speaker == AUTHOR]
         for line in lines:
             await cast.say(films, line, by=cast.phone if line is lines[0] else None)
@@ -368,11 +348,6 @@ class Story:
         log = LogEvidence(str(folder), vkey, size, kinds, report is not None, tampering)
         self._screen.log(log, evidence.agreements[-1])
         return log
-
-
-def _refused(what: str, answer: tuple[int, str]) -> Attempt:
-    status, reason = answer
-    return Attempt(what, 400 <= status < 500, f"{status} {reason.removeprefix(str(status)).lstrip(': ')}")
 
 
 async def _agreement(author: Person, slug: str) -> Agreement:

@@ -63,6 +63,10 @@ class OutboundSessions:
         """The room's session, due for rotation or not."""
         return self._records.get(TABLE, room_id, OutboundSession)
 
+    def all(self) -> list[OutboundSession]:
+        """The session of each room that this device has one for."""
+        return [session for _, session in self._records.items(TABLE, OutboundSession)]
+
     def due(self, settings: RoomSettings, allowed: Iterable[Peer], now: int) -> bool:
         """Whether the next message needs a new session, given the devices that may read it."""
         session = self.current(settings.room_id)
