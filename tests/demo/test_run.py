@@ -78,6 +78,17 @@ def test_a_broken_promise_is_the_exit_status(tmp_path: Path, monkeypatch: pytest
     assert played.exit_code == 1, played.output
     assert "P4  BROKEN  Revocation bites" in played.output
     assert "P1  kept  Own words only" in played.output
+    for line in transcript():
+        assert line in played.output
+
+
+def transcript() -> list[str]:
+    """The headings of the acts that the front page shows, with the last words of each left out where they wrap."""
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("<!-- demo transcript -->")[2].partition("<!-- /demo transcript -->")[0]
+    headings = re.findall(r"^\d+ \S.*$", shown, re.MULTILINE)
+    assert len(headings) > 8
+    return headings
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_correspondent_who_shares_with_partners_is_found(tmp_path: Path, monke
 
     monkeypatch.setattr(Partner, "publish_device", published)
     monkeypatch.setattr(DeviceEngine, "recipients", everyone)
-    played = play(tmp_path, "anybodys_keys")
+    played = play(tmp_path, "anybodys_keys", acts=("record",))
     assert not played.kept
     assert {"P1", "P2"} <= played.broken
     for row in rows(played).values():
@@ -63,7 +63,7 @@ def test_keys_of_rooms_that_were_not_granted_are_found(tmp_path: Path, monkeypat
     """The author's device shares all rooms and tells the platform nothing of the session it sends."""
     monkeypatch.setattr(PartnerAccess, "covers", lambda _self, _room_id: True)
     monkeypatch.setattr(DeviceEngine, "_range", lambda _self, _room_id: None)
-    played = play(tmp_path)
+    played = play(tmp_path, acts=("record",))
     assert not played.kept
     assert {"P1", "P2"} <= played.broken
     assert all(row["other"]["opened"] > 0 for row in rows(played).values())
@@ -73,7 +73,7 @@ def test_keys_of_rooms_that_were_not_granted_are_found(tmp_path: Path, monkeypat
 def test_a_key_without_its_record_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that says nothing of the session it hands out leaves a key without a record, and no more is wrong."""
     monkeypatch.setattr(DeviceEngine, "_range", lambda _self, _room_id: None)
-    played = play(tmp_path)
+    played = play(tmp_path, acts=("record",))
     assert not played.kept
     assert played.broken == {"P2"}
     evidence, recorded = played.evidence("P2"), played.document["recorded"]
@@ -85,7 +85,7 @@ def test_a_device_listed_under_the_authors_name_that_gets_keys_is_found(
 ) -> None:
     """Devices that no master key vouches for receive keys: the stranger reads along."""
     monkeypatch.setattr(User, "recipients", lambda self: tuple(d for d in self.devices if not d.gone))
-    played = play(tmp_path)
+    played = play(tmp_path, acts=())
     assert not played.kept
     assert "P1" in played.broken
     assert played.evidence("P1")["stranger"]["opened"] > 0
@@ -102,7 +102,7 @@ def test_a_session_that_outlives_a_revocation_is_found(tmp_path: Path, monkeypat
         return self.current(settings.room_id) is None
 
     monkeypatch.setattr(OutboundSessions, "due", due)
-    played = play(tmp_path)
+    played = play(tmp_path, acts=("keys", "revocation"))
     assert not played.kept
     assert played.broken == {"P2", "P4"}
     evidence = played.evidence("P4")
@@ -122,7 +122,7 @@ def test_a_device_that_acts_on_an_old_view_is_found(tmp_path: Path, monkeypatch:
         return version, best.get(self, view)
 
     monkeypatch.setattr(Consent, "fresh_view", fresh_view)
-    played = play(tmp_path)
+    played = play(tmp_path, acts=("revocation",))
     assert not played.kept
     assert played.broken == {"P4"}
     assert played.evidence("P4")["opened"] > 0
@@ -136,7 +136,7 @@ def test_words_sent_in_clear_are_found(tmp_path: Path, monkeypatch: pytest.Monke
         return await say(self, room_id, line, encrypted=False, by=by)
 
     monkeypatch.setattr(Cast, "say", in_clear)
-    played = play(tmp_path, "clear_text")
+    played = play(tmp_path, "clear_text", acts=("revocation",))
     assert not played.kept
     assert {"P1", "P4"} <= played.broken
     for row in rows(played).values():
@@ -153,7 +153,7 @@ def test_a_replay_that_overlooks_tampering_is_found(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(TreeFiles, "check_bundle", believe)
     monkeypatch.setattr(TreeFiles, "check_tile", lambda *_: None)
-    played = play(tmp_path)
+    played = play(tmp_path, acts=())
     assert not played.kept
     assert not played.broken
     assert played.document["log"]["verified"]
@@ -169,7 +169,7 @@ def test_a_damaged_log_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         bundle.write_bytes(bundle.read_bytes()[:-1])
 
     monkeypatch.setattr("paraph.cli.demo.outsider.settled", settled)
-    played = play(tmp_path)
+    played = play(tmp_path, acts=())
     assert not played.kept
     assert not played.document["log"]["verified"]
     assert played.broken == {"P6"}

@@ -74,7 +74,7 @@ def test_a_device_that_falls_for_a_lie_is_found(
 ) -> None:
     """Without the check the key gets out, and the demo says by which lie."""
     hole(monkeypatch)
-    played = play(tmp_path)
+    played = play(tmp_path, acts=("keys",))
     assert not played.kept
     assert played.broken == {"P2"}
     assert {cheat["what"] for cheat in played.evidence("P2")["cheats"] if cheat["opened"]["opened"]} == lies
@@ -83,7 +83,7 @@ def test_a_device_that_falls_for_a_lie_is_found(
 def test_a_history_that_counts_nothing_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The author's device does not see that a read is left out of her list."""
     monkeypatch.setattr(Match, "_missing_at", lambda _self, _key: 0)
-    played = play(tmp_path)
+    played = play(tmp_path, acts=("reads",))
     assert not played.kept
     assert played.broken == {"P3"}
     assert played.accepted("P3", "lies") == {"one of 3 reads is left out of her list"}
@@ -92,7 +92,7 @@ def test_a_history_that_counts_nothing_is_found(tmp_path: Path, monkeypatch: pyt
 def test_a_history_that_compares_nothing_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The author's device does not see that a record was edited."""
     monkeypatch.setattr(Match, "wrong_records", lambda _self, _content: iter(()))
-    played = play(tmp_path)
+    played = play(tmp_path, acts=("reads",))
     assert not played.kept
     assert played.broken == {"P3"}
     assert played.accepted("P3", "lies") == {"one read is made to look smaller than it was"}
@@ -109,7 +109,7 @@ def test_a_partner_that_asks_for_no_receipt_is_found(tmp_path: Path, monkeypatch
             return ()
 
     monkeypatch.setattr(GrantBook, "check_answer", lenient)
-    played = play(tmp_path)
+    played = play(tmp_path, acts=("reads",))
     assert not played.kept
     assert played.broken == {"P3"}
     assert played.accepted("P3", "lies") == {"a partner is answered without the platform's receipts"}
@@ -117,7 +117,7 @@ def test_a_partner_that_asks_for_no_receipt_is_found(tmp_path: Path, monkeypatch
 
 def test_a_stranger_who_believes_anything_is_found(tmp_path: Path) -> None:
     """Evidence with a flipped bit passes for complete."""
-    played = play(tmp_path, check_command=(sys.executable, str(CHECK)))
+    played = play(tmp_path, acts=("record",), check_command=(sys.executable, str(CHECK)))
     assert not played.kept
     assert played.broken == {"P3"}
     flipped = played.evidence("P3")["judgement"]["flipped"]
@@ -128,7 +128,7 @@ def test_a_stranger_who_believes_anything_is_found(tmp_path: Path) -> None:
 def test_lies_that_nothing_could_come_of_show_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that shares with nobody at all falls for no lie, and has not shown that it would share otherwise."""
     monkeypatch.setattr(ProvenPartner, "live_devices", lambda _self, _at: ())
-    played = play(tmp_path)
+    played = play(tmp_path, acts=("keys",))
     assert not played.kept
     assert played.verdict("P2") is None
     assert not any(cheat["opened"]["opened"] for cheat in played.evidence("P2")["cheats"])

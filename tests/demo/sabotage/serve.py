@@ -5,7 +5,9 @@ Each function below breaks one thing that the platform enforces; the demo, playe
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import itertools
 import os
 import secrets
 import sys
@@ -21,12 +23,16 @@ from paraph.protocol.device_keys import parse_device_keys
 from paraph.protocol.documents import parse
 from paraph.protocol.enrolment import Enrolment
 from paraph.protocol.grant import Grant
+from paraph.server.accounts.service import Accounts
+from paraph.server.accounts.sessions import Sessions
 from paraph.server.consent import access, grant_store, grants, partners
 from paraph.server.consent.gate import GrantGate
+from paraph.server.consent.model import Agreements
 from paraph.server.consent.oauth import tokens
 from paraph.server.consent.partner_keys import PartnerKeys
 from paraph.server.devices.to_device import ToDevice
-from paraph.server.inbox import reading, serving
+from paraph.server.http import Access, Endpoint, MatrixError, Reply, Request
+from paraph.server.inbox import draft_store, drafts, published, reading, serving
 from paraph.server.ledger.model import Recorded
 from paraph.server.ledger.service import Ledger
 
@@ -165,6 +171,109 @@ def clear_text() -> None:
     os.environ.update(PARAPH_REQUIRE_ENCRYPTION="off", PARAPH_PROFILE="test")
 
 
+def partners_speak() -> None:
+    """A token that is no person's speaks for the author; her messages need no state of the grants."""
+    authenticate, known = Accounts.authenticate, {}
+
+    async def anybody(self: Any, token: str) -> Any:
+        person = await authenticate(self, token)
+        if person is not None:
+            known.setdefault(person.user_id.partition(":")[0], person)
+        return person or known.get("@mira")
+
+    patch(Accounts, "authenticate", anybody)
+    patch(Sessions, "confirm", lambda *_, **__: None)
+    patch(GrantGate, "before_send", lambda *_: None)
+
+
+def two_hold_a_draft() -> None:
+    """Every device that asks for a draft gets it, and what it was sealed as before is forgotten."""
+    settle = drafts.Drafts._settle
+
+    def sent(self: Any, tx: Any, event: Any, content: Any) -> None:
+        held = draft_store.get(tx, event.txn_id)
+        if held is not None and held.settled_seq is None:
+            sealed = drafts.Settlement(drafts.SEALED, room_id=event.room_id, event_id=event.event_id)
+            settle(self, tx, held, sealed)
+
+    async def claim(_self: Any, _caller: Any, draft_id: str) -> dict[str, Any]:
+        await asyncio.sleep(0.2)  # so that both have it before one has sent it
+        return {"draft_id": draft_id, "status": drafts.CLAIMED, "until": 0}
+
+    patch(drafts.Drafts, "claim", claim)
+    patch(drafts.Drafts, "on_sent", sent)
+
+
+def declined_in_vain() -> None:
+    """A draft that was declined is still there for whoever seals it."""
+
+    async def decline(_self: Any, _caller: Any, draft_id: str, _reason: Any) -> dict[str, Any]:
+        return {"draft_id": draft_id, "status": drafts.DECLINED}
+
+    patch(drafts.Drafts, "decline", decline)
+
+
+def another_purpose() -> None:
+    """Her list names a purpose that she did not grant."""
+    entries_of = Ledger.entries
+
+    def listed(self: Any, tx: Any, person: str, from_seq: int, limit: int) -> list[Recorded]:
+        found = entries_of(self, tx, person, from_seq, limit)
+        for shown in found:
+            if shown.entry["kind"] == "access":
+                shown.entry["body"]["purpose"] = "advertising"
+        return found
+
+    patch(Ledger, "entries", listed)
+
+
+def any_text() -> None:
+    """Nobody asks which text a person was shown."""
+    patch(grants, "check_consent", lambda *_: "")
+
+
+def friendlier_limits() -> None:
+    """Whoever asks third for the limits of the API is shown others."""
+    made, asked = vars(published.Published)["limits"], itertools.count()
+
+    def limits(self: Any) -> bytes:
+        document: bytes = made.func(self)
+        return document if next(asked) < 2 else document.replace(b'_at_once":', b'_at_once":1')
+
+    patch(published.Published, "limits", property(limits))
+
+
+def hidden_route() -> None:
+    """One more endpoint, which nobody documents."""
+    endpoints = published.endpoints
+
+    async def answer(_request: Request) -> Reply:
+        return Reply.json({"messages": []})
+
+    def more(made: Any) -> list[Endpoint]:
+        return [*endpoints(made), Endpoint("GET", "/inbox/v2/everything", Access.PUBLIC, answer, "Everything.")]
+
+    patch(published, "endpoints", more)
+
+
+def signed_in_secret() -> None:
+    """Whatever both sides agree on is good, and need not be published."""
+    publish = partners.Partners.publish_agreement
+
+    def published_or_not(self: Any, tx: Any, document: Any) -> Any:
+        try:
+            return publish(self, tx, document)
+        except MatrixError:
+            return {}
+
+    patch(partners.Partners, "publish_agreement", published_or_not)
+
+
+def no_notice() -> None:
+    """The newest version of an agreement is in force, whenever it says that it begins."""
+    patch(Agreements, "in_force", lambda self, _at: self.versions.get(max(self.versions, default=0)))
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     sabotage.__name__: sabotage
     for sabotage in (
@@ -184,6 +293,15 @@ SABOTAGES: dict[str, Callable[[], None]] = {
         withheld_read,
         no_receipts,
         clear_text,
+        partners_speak,
+        two_hold_a_draft,
+        declined_in_vain,
+        another_purpose,
+        any_text,
+        friendlier_limits,
+        hidden_route,
+        signed_in_secret,
+        no_notice,
     )
 }
 

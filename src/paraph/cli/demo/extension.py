@@ -55,9 +55,10 @@ class SecretExtension:
 
     async def _openly(self) -> Extension:
         """Version 2, public, with the notice that version 1 promises; the explorer shows what it changes."""
-        before = self.operator.newest(self.reader.slug)
-        begins = _now() + (before["notice_days"] + 1) * DAY_MS
-        after = self._signed([*VERBS[self.reader.slug], NEXT], begins)
+        before, verbs = self.operator.newest(self.reader.slug), [*VERBS[self.reader.slug], NEXT]
+        at_once = self.operator.try_to_publish(self._signed(verbs))
+        self._tried("the next version is published, to be in force at once", at_once)
+        after = self._signed(verbs, announced=True)
         self.operator.publish(after)
         place = f"{self.url}/explore/partners/{self.reader.slug}/agreements/{after['version']}.json"
         async with httpx.AsyncClient(timeout=30) as http:
@@ -75,9 +76,10 @@ class SecretExtension:
 
     # Inside
 
-    def _signed(self, verbs: Sequence[str], begins: int | None = None) -> dict[str, Any]:
-        """The next version of the agreement, which both sides sign."""
-        terms = {"verbs": list(verbs), "purposes": PURPOSES[self.reader.slug], "from": begins or _now()}
+    def _signed(self, verbs: Sequence[str], *, announced: bool = False) -> dict[str, Any]:
+        """The next version of the agreement, which both sides sign; in force now, unless it is `announced`."""
+        terms: dict[str, Any] = {"verbs": list(verbs), "purposes": PURPOSES[self.reader.slug]}
+        terms |= {} if announced else {"from": _now()}
         return self.reader.sign_document(self.operator.sign(self.operator.draft(self.reader.slug, **terms)))
 
     def _tried(self, what: str, answer: tuple[int, str]) -> None:
@@ -88,8 +90,12 @@ class SecretExtension:
         self._tried(what, await attempt(self.reader.ask(details, callback(self.reader.slug))))
 
     async def _shown(self, what: str, version: dict[str, Any], verb: str) -> None:
-        """The operator slips a version in among the records that her laptop is shown; she grants under it."""
-        record = {"kind": "agreement", "partner": self.reader.slug, "ts": _now(), "document": version}
+        """The operator slips a version in among the records that her laptop is shown; she grants under it.
+
+        As if it had been published so long ago that the notice is over.
+        """
+        ts = _now() - (version["notice_days"] + 1) * DAY_MS
+        record = {"kind": "agreement", "partner": self.reader.slug, "ts": ts, "document": version}
         self.cast.hands.lie = liar.lists_an_agreement(self.reader.slug, record)
         try:
             await self._grants(what, verb)

@@ -32,7 +32,7 @@ from paraph.cli.demo.verdicts import COMPLETE, Verdict
 from paraph.sdk import GrantState
 
 GOOD, BAD, NEXT = "[green]kept[/]", "[bold red]BROKEN[/]", "[dim]next[/]"
-_COUNTED = {"P5": "sent"} | dict.fromkeys(("P6", "P8", "P9"), "got through")
+_COUNTED = {"P5": "sent"} | dict.fromkeys(("P6", "P8", "P9"), "passed")
 _LONGEST = 180
 _LONG = re.compile(r"(?=[^ ]*[0-9])[A-Za-z0-9_+/=!@$:-]{25,}")
 
@@ -71,6 +71,13 @@ class Screen:
             self._count(count)
         self.attempts(found.attempts)
 
+    def secret(self, found: Findings, extension: Extension) -> None:
+        """What came of extending an agreement in secret, then openly."""
+        self.attempts(found.attempts)
+        self._extension(extension)
+        for count in found.counts:
+            self._count(count)
+
     def _count(self, count: Count) -> None:
         mark = "[green]counted[/]" if count.right else "[bold red]WRONG[/]"
         number = str(count.found) if count.tried == 1 else f"{count.found} of {count.tried}"
@@ -79,7 +86,7 @@ class Screen:
         beside = _quiet(f"({count.beside}{control})") if count.beside else ""
         self._item(mark, f"{escape(count.what)}: {number}", beside)
 
-    def extension(self, extension: Extension) -> None:
+    def _extension(self, extension: Extension) -> None:
         """The version that was published openly."""
         state = extension.state.replace("_", " ")
         self._item(

@@ -44,9 +44,9 @@ ACTS = ("keys", "reads", "drafts", "secret", "purposes", "one API", "revocation"
 class Story:
     """One performance, in a folder of its own.
 
-    `films` gives what is talked about, `new_database` the setting `database` for each platform; the control can be
-    left out, and `acts` names the others that are played. `check_command` runs the `paraph` command of whoever is
-    handed evidence.
+    `films` gives what is talked about, `new_database` the setting `database` for each platform, `witnesses` who
+    watches its log; the control can be left out, and `acts` names the others that are played. `check_command` runs the
+    `paraph` command of whoever is handed evidence.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Story:
         films: Callable[[], list[Film]] = shared_films,
         control: bool = True,
         acts: Collection[str] = ACTS,
+        witnesses: Callable[[Path, Path, int], Witnesses] = Witnesses,
         new_database: Callable[[], str] = lambda: "sqlite",
         check_command: tuple[str, ...] = stranger.CHECK,
     ) -> None:
@@ -67,6 +68,7 @@ class Story:
         self._find_films = films
         self._with_control = control
         self._acts = frozenset(acts)
+        self._witnesses = witnesses
         self._new_database = new_database
         self._check = check_command
         self._films: list[Film] = []
@@ -83,7 +85,7 @@ class Story:
         database = self._new_database()
         with contextlib.ExitStack() as processes:
             port = free_port()
-            watching = processes.enter_context(Witnesses(self._folder / "witnesses", data, port))
+            watching = processes.enter_context(self._witnesses(self._folder / "witnesses", data, port))
             settings = {"registration": "open", "witnesses": str(watching.policy)}
             server = processes.enter_context(
                 ServerProcess(data, command=self._command, database=database, settings=settings, port=port)
@@ -292,8 +294,7 @@ class Story:
             self._screen.act("the extension", "the operator offers Marquee more than is published")
             extending = SecretExtension(cast, market.marquee, operator, market.url, films, evidence.secret)
             evidence.extension = await extending.play()
-            self._screen.findings(evidence.secret)
-            self._screen.extension(evidence.extension)
+            self._screen.secret(evidence.secret, evidence.extension)
         if not self._acts & {"purposes", "one API"}:
             return
         outside = await Outside.look(log, operator.platform)

@@ -39,14 +39,12 @@ def written(folder: Path, trust: Trust, author: bytes, correspondent: bytes) -> 
 def judged(folder: Path, files: Sequence[Path], command: Sequence[str] = CHECK) -> Judgement:
     """Let a stranger check the author's and the correspondent's file, and damaged copies of the author's."""
     policy = folder / "policy"
-    verdicts = checked(files, policy, command)
     with tempfile.TemporaryDirectory(prefix="paraph-flipped-") as copies:
         flipped = [_flipped(files[0], Path(copies) / f"{number}.evidence") for number in range(FLIPS)]
-        damaged = checked(flipped, policy, command)
+        found = checked([*files, *flipped], policy, command)
+    verdicts, damaged = found[: len(files)], found[len(files) :]
     accepted = sum(verdict["outcome"] != REJECTED for verdict in damaged)
-    author, correspondent = [
-        _judged(*found) for found in zip(("author", "correspondent"), files, verdicts, strict=True)
-    ]
+    author, correspondent = [_judged(*each) for each in zip(("author", "correspondent"), files, verdicts, strict=True)]
     return Judgement(author, correspondent, str(policy), Opened(accepted, len(damaged)), damaged[0]["summary"])
 
 

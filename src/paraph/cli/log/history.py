@@ -3,7 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
@@ -13,9 +13,10 @@ from paraph.audit.history_words import event, verdicts
 from paraph.audit.verdict import Outcome
 from paraph.cli.admin import AsJson
 from paraph.cli.output import emit_json, fail, out
-from paraph.sdk import ForkDetectedError, Person, SqliteStore
-from paraph.sdk.errors import SdkError
-from paraph.sdk.person.history import History
+
+if TYPE_CHECKING:
+    from paraph.sdk import SqliteStore
+    from paraph.sdk.person.history import History
 
 PASSPHRASE = "PARAPH_PASSPHRASE"  # noqa: S105 -- the variable's name
 
@@ -52,15 +53,19 @@ def _passphrase() -> str:
     return typer.prompt("Passphrase", hide_input=True, err=True) if given is None else given
 
 
-def _collect(store: Path, passphrase: str) -> tuple[History | None, bytes | None]:
+def _collect(store: Path, passphrase: str) -> tuple["History | None", bytes | None]:
+    from paraph.sdk import SdkError, SqliteStore  # the other commands of `paraph log` need none of it
+
     try:
         return asyncio.run(_ask(SqliteStore.open(store, passphrase=passphrase)))
     except SdkError as error:
         fail(f"no history: {error}")
 
 
-async def _ask(store: SqliteStore) -> tuple[History | None, bytes | None]:
+async def _ask(store: "SqliteStore") -> tuple["History | None", bytes | None]:
     """The history; or, from a log that has shown two of them, the evidence of that."""
+    from paraph.sdk import ForkDetectedError, Person
+
     person = await Person.open(store)
     try:
         return await person.history(), None
@@ -88,13 +93,13 @@ def _write(file: Path, data: bytes) -> None:
         fail(f"{file} cannot be written: {error}")
 
 
-def _plain(found: History) -> dict[str, Any]:
+def _plain(found: "History") -> dict[str, Any]:
     records = [{"ts": one.ts, "kind": one.kind, "partner": one.partner, "text": event(one)} for one in found.records]
     pending = [{"ts": one.ts, "kind": one.kind, "partner": one.partner, "text": event(one)} for one in found.pending]
     return {**found.report.rendered, "events": records, "pending": pending}
 
 
-def _tell(found: History, out_file: Path | None) -> None:
+def _tell(found: "History", out_file: Path | None) -> None:
     report = found.report
     late = {one.record: one for one in report.late}
     for number, one in enumerate(found.records, start=1):
