@@ -27,8 +27,7 @@ pytestmark = runs_writes_once
 # What another person may do with the author's ids in the path: read how she shows herself to everybody.
 PUBLIC_OF_A_PERSON = {
     f"GET {V3}/profile/{{user_id}}",
-    f"GET {V3}/profile/{{user_id}}/displayname",
-    f"GET {V3}/profile/{{user_id}}/avatar_url",
+    f"GET {V3}/profile/{{user_id}}/{{key_name}}",
 }
 # What anybody may report to the operator: not being in the room, or not being the person, is no reason to be refused.
 REPORTS = {f"POST {V3}/rooms/{{room_id}}/report", f"POST {V3}/users/{{user_id}}/report"}
@@ -44,8 +43,7 @@ BODIES: dict[str, Any] = {
     f"POST {V3}/rooms/{{room_id}}/ban": {"user_id": "@author:localhost"},
     f"POST {V3}/rooms/{{room_id}}/unban": {"user_id": "@author:localhost"},
     f"PUT {V3}/rooms/{{room_id}}/typing/{{user_id}}": {"typing": True, "timeout": 1000},
-    f"PUT {V3}/profile/{{user_id}}/displayname": {"displayname": "walk"},
-    f"PUT {V3}/profile/{{user_id}}/avatar_url": {"avatar_url": "mxc://localhost/walk"},
+    f"PUT {V3}/profile/{{user_id}}/{{key_name}}": {"displayname": "walk"},
     f"PUT {V3}/presence/{{user_id}}/status": {"presence": "online"},
     f"PUT {V3}/devices/{{device_id}}": {"display_name": "walk"},
     f"DELETE {V3}/devices/{{device_id}}": {
@@ -172,6 +170,7 @@ async def world(tmp_path: Path, dialect: str) -> AsyncIterator[World]:
             "event_type": "m.room.encrypted",
             "state_key": "x",
             "session_id": "walk",
+            "key_name": "displayname",
             "txn_id": "walk",
             "rel_type": "m.thread",
             "scope": "global",

@@ -15,6 +15,7 @@ from paraph import __version__
 from paraph.protocol.identifiers import PLATFORM
 from paraph.server import metrics as metrics_http
 from paraph.server.accounts import http as accounts_http
+from paraph.server.accounts import http_support as support_http
 from paraph.server.accounts.moderation import check_standing
 from paraph.server.accounts.service import Accounts
 from paraph.server.config import Settings
@@ -82,6 +83,7 @@ ROOMS = tuple(
         "messenger",
         "messenger.complaints",
         "messenger.directory",
+        "messenger.profiles",
         "messenger.relations",
         "messenger.push",
         "media",
@@ -158,7 +160,7 @@ class Server:
         self.consent = Consent(self.database, self.ledger, self.devices, self.messenger, gate, site, clock=clock)
         # Grants end first: then nothing is written into the rooms about partners of someone who has left.
         self.accounts.on_deactivate += [self.consent.grants.on_deactivate, self.messenger.memberships.leave_all]
-        self.accounts.on_deactivate.append(self.backups.on_deactivate)
+        self.accounts.on_deactivate += [self.backups.on_deactivate, self.messenger.profiles.on_deactivate]
         self.inbox = Inbox(self.database, self.ledger, self.devices, self.messenger, self.consent, hooks, clock)
         self.attachments = Attachments(self.database, self.ledger, self.consent, self.messenger, self.media)
         self.people = People(self.database, self.ledger, self.consent, self.messenger, self.inbox.opaque)
@@ -219,6 +221,7 @@ class Server:
         return [
             *messenger_http.endpoints(self.messenger, self.settings.base_url),
             *accounts_http.endpoints(self.accounts),
+            *support_http.endpoints(self.settings.support_contact, self.settings.support_page),
             *devices_http.endpoints(self.devices, self.accounts, parse_token),
             *backup_http.endpoints(self.backups),
             *media_http.endpoints(self.media),

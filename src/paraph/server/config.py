@@ -40,6 +40,8 @@ class Settings:
     media_quota_bytes: int = _setting(
         2**30, "how much room the uploaded files of one account may take", form="a number of bytes"
     )
+    support_contact: str = _setting("", "whom people write to about this server", form="a mail address / a user id")
+    support_page: str = _setting("", "a page about help with this server", form="a URL")
     witnesses: str = _setting(
         "", "the file with the log's witness policy; empty means that no witness is asked", form="a path"
     )

@@ -12,7 +12,7 @@ from PIL import Image
 from paraph.server.media import thumbnails
 from paraph.server.media.http import disposition
 from paraph.server.media.model import checked_content_type, checked_name
-from tests.server.media.repository import NEW, SERVER, Repository
+from tests.server.media.repository import CREATE, NEW, SERVER, Repository
 
 
 def picture(kind: str, width: int, height: int, mode: str = "RGB") -> bytes:
@@ -79,7 +79,12 @@ async def test_a_head_request_has_the_headers_alone(here: Repository) -> None:
 
 
 async def test_the_old_addresses_are_frozen(here: Repository) -> None:
-    """Without a token nothing is found, whether it is there or not."""
+    """Without a token nothing is found, whether it is there or not; of what was only announced that is told."""
+    announced = (await here.ask("POST", CREATE)).json()["content_uri"].rpartition("/")[2]
+    answer = await here.http.get(f"/_matrix/media/v3/download/{SERVER}/{announced}")
+    assert (answer.status_code, answer.json()["errcode"]) == (504, "M_NOT_YET_UPLOADED")
+    here.clock.now += 25 * 60 * 60 * 1000
+    assert (await here.http.get(f"/_matrix/media/v3/download/{SERVER}/{announced}")).status_code == 404
     name = await here.kept(picture("PNG", 10, 10), "image/png")
     for path in (f"download/{SERVER}/{name}", f"download/{SERVER}/{name}/x.png", f"thumbnail/{SERVER}/{name}"):
         answer = await here.http.get(f"/_matrix/media/v3/{path}")

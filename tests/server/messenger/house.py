@@ -22,7 +22,8 @@ from paraph.server.storage import Transaction
 from tests.support.databases import open_test_database
 
 SERVER = "paraph.test"
-ROOMS = [f"paraph.server.messenger{part}" for part in ("", ".complaints", ".directory", ".relations", ".push")]
+_PARTS = ("", ".complaints", ".directory", ".profiles", ".relations", ".push")
+ROOMS = [f"paraph.server.messenger{part}" for part in _PARTS]
 CLIENT = "/_matrix/client/v3"
 CIPHERTEXT = {"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgAEpAB", "session_id": "s1"}
 _txns = itertools.count()

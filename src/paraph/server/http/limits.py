@@ -51,6 +51,7 @@ LIMITS = {
     "oauth": Limit(20, 100, (ADDRESS,), "a partner's other requests that are signed with its client key"),
     "keys": Limit(20, 100, _CALLER, "requests that publish or claim one-time keys"),
     "log": Limit(200, 2000, (ACCOUNT, ADDRESS), "requests to the public log"),
+    "profiles": Limit(200, 2000, (ADDRESS,), "people's profiles looked up, which needs no token"),
     "media": Limit(20, 200, (ACCOUNT,), "uploads and downloads of files"),
     "webhooks": Limit(0.1, 10, (PARTNER,), "webhooks that a partner registers"),
     "pages": Limit(10, 100, (ADDRESS,), "pages for people"),

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from paraph.protocol.errors import IdentifierError
 from paraph.protocol.identifiers import check_room_id
 from paraph.server.http import Access, Endpoint, Reply, Request, Stream
-from paraph.server.media.errors import invalid, not_found
+from paraph.server.media.errors import invalid, not_found, not_yet_uploaded
 from paraph.server.media.model import OCTETS, Incoming, MediaFile, checked_content_type, checked_name
 from paraph.server.media.service import Media
 from paraph.server.media.thumbnails import CROP, SCALE, Size
@@ -121,8 +121,10 @@ class Handlers:
         stream, content_type = await self._media.thumbnail(await self._find(request), Size(width, height, method))
         return _shown(stream, content_type, f"thumbnail.{content_type.removeprefix('image/')}")
 
-    async def frozen(self, _request: Request) -> Reply:
-        """Nothing is here."""
+    async def frozen(self, request: Request) -> Reply:
+        """Nothing is here; of an announced file it is told that its bytes have not come."""
+        if await self._media.is_awaited(request.params["server_name"], request.params["media_id"]):
+            raise not_yet_uploaded()
         raise not_found()
 
     async def _find(self, request: Request) -> MediaFile:

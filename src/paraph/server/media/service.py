@@ -198,6 +198,15 @@ class Media:
             finally:
                 self._forget(media_id, waiter)
 
+    async def is_awaited(self, server_name: str, media_id: str) -> bool:
+        """Whether this is an announced file whose bytes may still come."""
+
+        def read(tx: Transaction) -> bool:
+            found = store.get(tx, media_id) if server_name == self._server_name else None
+            return found is not None and not found.complete and found.expires > self._clock()
+
+        return await self._database.read(read)
+
     async def content(self, found: MediaFile) -> Stream:
         """The bytes of a complete file."""
         return await self._stream(self._files.path(found.media_id), found.size)

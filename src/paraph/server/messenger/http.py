@@ -6,6 +6,7 @@ from paraph.server.messenger.complaints import http as http_complaints
 from paraph.server.messenger.directory import http as http_directory
 from paraph.server.messenger.overview import http as http_overview
 from paraph.server.messenger.presence import http as http_presence
+from paraph.server.messenger.profiles import http as profiles_http
 from paraph.server.messenger.push import http as push_http
 from paraph.server.messenger.push import http_pushers
 from paraph.server.messenger.receipts import http as receipts_http
@@ -28,6 +29,7 @@ def endpoints(messenger: Messenger, base_url: str) -> list[Endpoint]:
         *push_http.endpoints(messenger.push),
         *http_pushers.endpoints(messenger.pushers, messenger.past),
         *http_personal.endpoints(messenger),
+        *profiles_http.endpoints(messenger.profiles),
         *http_presence.endpoints(messenger),
         *http_overview.endpoints(messenger.overview, messenger.hierarchy, messenger.aliases),
         *http_complaints.endpoints(messenger.complaints),

@@ -33,7 +33,8 @@ class _Client:
                     "m.set_displayname": {"enabled": True},
                     "m.set_avatar_url": {"enabled": True},
                     "m.3pid_changes": {"enabled": False},
-                    "m.get_login_token": {"enabled": False},
+                    "m.get_login_token": {"enabled": True},
+                    "m.profile_fields": {"enabled": True},
                 }
             }
         )

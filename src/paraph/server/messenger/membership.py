@@ -225,16 +225,6 @@ class Memberships:
 
         await self._core.database.write(write)
 
-    async def profile(self, user_id: str) -> Profile:
-        """How a person shows itself; raises M_NOT_FOUND for nobody."""
-
-        def read(tx: Transaction) -> Profile:
-            if not self._core.exists(tx, user_id):
-                raise not_found(f"nobody here is called {user_id}")
-            return self._core.store.profile(tx, user_id)
-
-        return await self._core.database.read(read)
-
 
 def member_content(
     membership: str, profile: Profile, reason: Any, extra: dict[str, Any] | None = None

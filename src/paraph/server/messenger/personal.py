@@ -13,7 +13,7 @@ from paraph.server.http import MatrixError, PersonPrincipal
 from paraph.server.messenger.core import Core
 from paraph.server.messenger.errors import bad_json, not_found, too_large
 from paraph.server.messenger.events import check_name
-from paraph.server.messenger.model import IGNORED, Profile
+from paraph.server.messenger.model import IGNORED
 from paraph.server.messenger.typing import Typing
 from paraph.server.storage import Announcement, Transaction
 
@@ -104,22 +104,6 @@ class Personal:
             self._typing.announce(tx, room_id, person.user_id, typing, seconds)
 
         await self._core.database.write(write)
-
-    # The directory
-
-    async def search(self, term: str, limit: int) -> tuple[list[tuple[str, Profile]], bool]:
-        """People by the beginning of their display name or user id; and whether there are more."""
-
-        def read(tx: Transaction) -> list[tuple[str, Profile]]:
-            exact = term if ":" in term else f"{term}:{self._core.server_name}"
-            exact = ("@" + exact.removeprefix("@")).lower()
-            found = dict(self._core.store.find_profiles(tx, term, limit + 1))
-            if exact not in found and self._core.exists(tx, exact):
-                found = {exact: self._core.store.profile(tx, exact)} | found
-            return list(found.items())
-
-        found = await self._core.database.read(read)
-        return found[:limit], len(found) > limit
 
 
 def bounded(content: dict[str, Any], *, floats: bool = False) -> bytes:

@@ -129,11 +129,6 @@ INSERT INTO profiles (user_id, displayname, avatar_url, folded) VALUES (:user_id
 ON CONFLICT (user_id) DO UPDATE
 SET displayname = excluded.displayname, avatar_url = excluded.avatar_url, folded = excluded.folded;
 
--- name: find_profiles
-SELECT user_id, displayname, avatar_url FROM profiles
-WHERE (folded >= :low AND folded < :high) OR (user_id >= :id_low AND user_id < :id_high)
-LIMIT :limit;
-
 -- name: put_filter!
 INSERT INTO filters (user_id, filter_id, definition) VALUES (:user_id, :filter_id, :definition)
 ON CONFLICT (user_id, filter_id) DO NOTHING;

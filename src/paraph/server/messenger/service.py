@@ -18,6 +18,7 @@ from paraph.server.messenger.overview.hierarchy import Hierarchy
 from paraph.server.messenger.overview.service import Overview
 from paraph.server.messenger.personal import Personal
 from paraph.server.messenger.presence.service import Presence
+from paraph.server.messenger.profiles.service import Profiles
 from paraph.server.messenger.push.past import Past
 from paraph.server.messenger.push.pushers import Pushers
 from paraph.server.messenger.push.service import Push
@@ -61,6 +62,7 @@ class Messenger:
         )
         self.typing = Typing(self.core)
         self.memberships = Memberships(self.core)
+        self.profiles = Profiles(self.core, self.memberships)
         self.aliases = Aliases(self.core)
         self.listing = Listing(self.core)
         self.creation = Creation(self.core, self.memberships, self.aliases, self.listing)

@@ -261,13 +261,6 @@ class Store:
             },
         )
 
-    def find_profiles(self, tx: Transaction, term: str, limit: int) -> list[tuple[str, Profile]]:
-        """People whose display name or user id begins with `term`."""
-        low, localpart = term.casefold(), "@" + term.lower().removeprefix("@")
-        params = {"low": low, "high": low + "\U0010ffff", "id_low": localpart, "id_high": localpart + "\U0010ffff"}
-        rows = tx.rows(self._sql.find_profiles, {**params, "limit": limit})
-        return [(row[0], Profile(row[1], row[2])) for row in rows]
-
     def put_filter(self, tx: Transaction, user_id: str, filter_id: str, definition: bytes) -> None:
         """Keep a filter."""
         tx.run(self._sql.put_filter, {"user_id": user_id, "filter_id": filter_id, "definition": definition})

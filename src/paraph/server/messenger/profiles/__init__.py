@@ -1,0 +1,1 @@
+"""How people show themselves, and finding them."""

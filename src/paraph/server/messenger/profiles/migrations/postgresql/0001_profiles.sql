@@ -1,0 +1,7 @@
+-- What people say of themselves besides display name and picture (Client-Server API, "Profiles"); value is JSON text.
+CREATE TABLE profile_fields (
+    user_id TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (user_id, name)
+);
