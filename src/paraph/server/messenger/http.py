@@ -12,6 +12,7 @@ from paraph.server.messenger.push import http_pushers
 from paraph.server.messenger.receipts import http as receipts_http
 from paraph.server.messenger.relations import http as relations_http
 from paraph.server.messenger.service import Messenger
+from paraph.server.messenger.sliding import http as http_sliding
 from paraph.server.messenger.sync import http as http_sync
 
 CLIENT = "/_matrix/client/v3"
@@ -22,6 +23,7 @@ def endpoints(messenger: Messenger, base_url: str) -> list[Endpoint]:
     return [
         *http_client.endpoints(messenger, base_url),
         *http_sync.endpoints(messenger),
+        *http_sliding.endpoints(messenger),
         *http_events.endpoints(messenger),
         *http_rooms.endpoints(messenger),
         *relations_http.endpoints(messenger.relations),

@@ -10,6 +10,9 @@ from paraph.server.messenger.versions import DEFAULT_VERSION, ROOM_VERSIONS
 CLIENT = "/_matrix/client/v3"
 VERSIONS = [f"v1.{minor}" for minor in range(1, 14)]
 
+UNSTABLE_FEATURES = {"org.matrix.simplified_msc3575": True, "org.matrix.msc4222": True}
+"""Proposals that are served: sliding sync, and the state after a timeline."""
+
 
 def own(request: Request) -> None:
     """Whether the path's `user_id` is the caller; raises M_FORBIDDEN."""
@@ -20,7 +23,7 @@ def own(request: Request) -> None:
 class _Client:
     def __init__(self, messenger: Messenger, base_url: str) -> None:
         self._messenger = messenger
-        self._versions = Reply.json({"versions": VERSIONS, "unstable_features": {}})
+        self._versions = Reply.json({"versions": VERSIONS, "unstable_features": UNSTABLE_FEATURES})
         self._well_known = Reply.json({"m.homeserver": {"base_url": base_url}})
         self._capabilities = Reply.json(
             {

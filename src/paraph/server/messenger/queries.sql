@@ -117,6 +117,12 @@ ON CONFLICT (user_id, room_id, type) DO UPDATE SET content = excluded.content, p
 -- name: account_data
 SELECT content FROM account_data WHERE user_id = :user_id AND room_id = :room_id AND type = :type;
 
+-- name: data_of_rooms
+SELECT room_id, content FROM account_data WHERE user_id = :user_id AND room_id > '' AND type = :type;
+
+-- name: room_data
+SELECT type, content FROM account_data WHERE user_id = :user_id AND room_id = :room_id ORDER BY type;
+
 -- name: account_data_after
 SELECT room_id, type, content, position FROM account_data
 WHERE user_id = :user_id AND position > :after AND position <= :upto ORDER BY position;

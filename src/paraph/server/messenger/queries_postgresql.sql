@@ -35,6 +35,20 @@ CROSS JOIN LATERAL (
     WHERE room_id = asked.room AND membership BETWEEN 'invite' AND 'join' ORDER BY membership, user_id
 ) AS found;
 
+-- name: rooms_last
+SELECT asked.room, (SELECT MAX(position) FROM events WHERE room_id = asked.room)
+FROM jsonb_array_elements_text(CAST(CAST(:rooms AS text) AS jsonb)) AS asked (room);
+
+-- name: rooms_bumped
+SELECT asked.room, (
+    SELECT MAX(newest.position) FROM (
+        SELECT position, type FROM events WHERE room_id = asked.room AND position <= :upto
+        ORDER BY position DESC LIMIT :depth
+    ) AS newest
+    WHERE newest.type = ANY(ARRAY(SELECT jsonb_array_elements_text(CAST(CAST(:types AS text) AS jsonb))))
+)
+FROM jsonb_array_elements_text(CAST(CAST(:rooms AS text) AS jsonb)) AS asked (room);
+
 -- name: rooms_former
 SELECT found.* FROM jsonb_array_elements_text(CAST(CAST(:rooms AS text) AS jsonb)) AS asked (room)
 CROSS JOIN LATERAL (

@@ -22,6 +22,17 @@ WHERE room_id IN (SELECT value FROM json_each(:rooms)) AND user_id = :user_id GR
 SELECT room_id, user_id, membership FROM memberships
 WHERE room_id IN (SELECT value FROM json_each(:rooms)) AND membership IN ('join', 'invite');
 
+-- name: rooms_last
+SELECT value, (SELECT MAX(position) FROM events WHERE room_id = value) FROM json_each(:rooms);
+
+-- name: rooms_bumped
+SELECT value, (
+    SELECT MAX(position) FROM (
+        SELECT near.position, near.type FROM events AS near WHERE near.room_id = value AND near.position <= :upto
+        ORDER BY near.position DESC LIMIT :depth
+    ) WHERE type IN (SELECT kinds.value FROM json_each(:types) AS kinds)
+) FROM json_each(:rooms);
+
 -- name: rooms_former
 SELECT room_id, user_id, membership FROM memberships
 WHERE room_id IN (SELECT value FROM json_each(:rooms)) AND membership IN ('ban', 'leave');

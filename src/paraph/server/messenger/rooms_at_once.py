@@ -84,6 +84,21 @@ class RoomsAtOnce:
                 found[room_id][user_id] = membership
         return found
 
+    def last_positions(self, tx: Transaction, rooms: Sequence[str]) -> dict[str, int]:
+        """Where each room's newest event is."""
+        if not rooms:
+            return {}
+        return {row[0]: row[1] or 0 for row in tx.rows(self._sql.rooms_last, {"rooms": _json(rooms)})}
+
+    def bumped(
+        self, tx: Transaction, rooms: Sequence[str], types: Sequence[str], upto: int, depth: int
+    ) -> dict[str, int]:
+        """Where each room's newest event of these types is, among its `depth` newest; 0 if there is none."""
+        if not rooms:
+            return {}
+        params = {"rooms": _json(rooms), "types": _json(types), "upto": upto, "depth": depth}
+        return {row[0]: row[1] or 0 for row in tx.rows(self._sql.rooms_bumped, params)}
+
     def former_members(self, tx: Transaction, rooms: Sequence[str]) -> dict[str, dict[str, str]]:
         """Who has left each room or is banned from it, a few of them, with the membership."""
         found: defaultdict[str, dict[str, str]] = defaultdict(dict)

@@ -26,6 +26,7 @@ from paraph.server.messenger.reading import Reading
 from paraph.server.messenger.receipts.service import Receipts
 from paraph.server.messenger.relations.service import Relations
 from paraph.server.messenger.sending import Sending
+from paraph.server.messenger.sliding.service import Sliding
 from paraph.server.messenger.sync.service import DevicesForSync, Sync
 from paraph.server.messenger.typing import Typing
 from paraph.server.messenger.upgrade import Upgrade
@@ -82,6 +83,7 @@ class Messenger:
         self.pushers = Pushers(self.core, clock, anywhere=push_anywhere)
         self.past = Past(self.core, self.push.rules)
         self.receipts.on_receipt.append(self.push.counts.received)
+        self.sliding = Sliding(self.core, devices, self.typing, self.relations, self.presence, self.push)
         self.sync = Sync(self.core, devices, self.typing, self.relations, self.presence, self.push)
 
     def stop(self) -> None:

@@ -232,6 +232,16 @@ class Store:
         row = tx.row(self._sql.account_data, {"user_id": user_id, "room_id": room_id, "type": kind})
         return bytes(row[0]) if row else None
 
+    def data_of_rooms(self, tx: Transaction, user_id: str, kind: str) -> list[tuple[str, bytes]]:
+        """A person's own data of one type about each room that has any, as (room_id, content)."""
+        rows = tx.rows(self._sql.data_of_rooms, {"user_id": user_id, "type": kind})
+        return [(row[0], bytes(row[1])) for row in rows]
+
+    def room_data(self, tx: Transaction, user_id: str, room_id: str) -> list[tuple[str, bytes]]:
+        """A person's own data about one room, as (type, content)."""
+        rows = tx.rows(self._sql.room_data, {"user_id": user_id, "room_id": room_id})
+        return [(row[0], bytes(row[1])) for row in rows]
+
     def ignored(self, tx: Transaction, user_id: str) -> frozenset[str]:
         """The people whom a person ignores (`m.ignored_user_list`); none where the list makes no sense."""
         found = self.account_data(tx, user_id, "", IGNORED)

@@ -7,15 +7,15 @@ statements for each read and not for each room.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from paraph.server.messenger.model import MEMBER, Event, Membership
 from paraph.server.messenger.relations.service import Relations
 from paraph.server.messenger.rooms_at_once import Entry, RoomsAtOnce, Stretch
-from paraph.server.messenger.sync.parts import MAX_READ, Part
+from paraph.server.messenger.sync.parts import Part
 from paraph.server.messenger.sync.rooms import Window, receipts
 from paraph.server.messenger.sync.sections import InvitedRoom, JoinedRoom, KnockedRoom, Raw
 from paraph.server.messenger.sync.state import StateBeside
+from paraph.server.messenger.sync.timelines import Timelines
 from paraph.server.messenger.sync.waiting import Waiting
 from paraph.server.messenger.visibility import Sight
 from paraph.server.storage import Transaction
@@ -29,7 +29,7 @@ class FromTables:
     def __init__(self, tables: RoomsAtOnce, window: Window, relations: Relations) -> None:
         self._tables = tables
         self._window = window
-        self._relations = relations
+        self._timelines = Timelines(tables, relations, window.upto)
         self._waiting = Waiting(tables, window)
 
     def sections(self, tx: Transaction, rooms: Mapping[str, Membership]) -> dict[str, Section]:
@@ -87,70 +87,19 @@ class FromTables:
         read = tables.receipts(tx, joined, window.since or 0, window.upto)
         for part in parts:
             part.receipts = receipts(read.get(part.room_id, []), window.person.user_id, window.plan)
-        self._find(tx, parts)
-        self._reveal(tx, parts)
-        for part in parts:
-            part.settle()
+        self._timelines.find(tx, parts, window.plan.limit, self._wanted())
         told = [part for part in parts if part.tells or part.gap]
         state = StateBeside(tables, window)
         state.add(tx, told)
         told = [part for part in told if part.tells]
-        bundles = self._bundles(tx, told)
+        bundles = self._timelines.bundles(tx, window.person, told)
         return {part.room_id: self._section(part, state, bundles) for part in told}
-
-    def _bundles(self, tx: Transaction, parts: list[Part]) -> dict[str, Raw]:
-        """The bundles of everything shown, as this person sees each room: asked for at once, but for rooms left."""
-        sights = {part.room_id: part.sight for part in parts if part.sight is not None}
-
-        def sees(event: Event) -> bool:
-            sight = sights.get(event.room_id)
-            return sight is None or sight.sees(event)
-
-        reader = replace(self._relations.reader(tx, self._window.person, self._window.upto), sees=sees)
-        shown = [event for part in parts if not part.left for event in part.shown]
-        found = self._relations.bundles.of(tx, reader, shown)
-        for part in parts:
-            if part.left:
-                found |= self._relations.bundles.of(tx, replace(reader, upto=part.stretch.upto), part.shown)
-        return found
-
-    # Timelines
-
-    def _find(self, tx: Transaction, parts: list[Part]) -> None:
-        """Find what each timeline shows; most rooms need one look, those with much that is unwanted further ones."""
-        window = self._window
-        limit, wanted, size = window.plan.limit, self._wanted(), window.plan.limit + 1
-        pending = parts
-        while pending:
-            newest = self._tables.backwards(tx, [part.rest for part in pending], size)
-            pending = [
-                part
-                for part in pending
-                if part.take(found := newest.get(part.room_id, []), limit, len(found) == size, wanted)
-            ]
-            size = min(size * 4, MAX_READ)
 
     def _wanted(self) -> Callable[[Event], bool]:
         window, timeline = self._window, self._window.plan.timeline
         if timeline.everything:
             return window.hears
         return lambda event: timeline.wants(event) and window.hears(event)
-
-    def _reveal(self, tx: Transaction, parts: list[Part]) -> None:
-        """State that came while the person was not to see the room is shown once she is there, if it still holds."""
-        wanted = self._wanted()
-        hidden = {part.room_id: found for part in parts if not part.left and (found := part.hidden_state)}
-        asked = [
-            Entry(room_id, event.type, event.state_key or "", self._window.upto)
-            for room_id, found in hidden.items()
-            for event in found
-        ]
-        current = self._tables.state_entries(tx, asked)
-        for part in parts:
-            holds = {event.position for event in current.get(part.room_id, [])}
-            shown = [event for event in hidden.get(part.room_id, []) if event.position in holds and wanted(event)]
-            if shown:
-                part.show(shown, self._window.plan.limit)
 
     # Sections
 
