@@ -42,15 +42,18 @@ class Between(httpx.AsyncBaseTransport):
 class Stage:
     """An author and a correspondent in a room, and a partner with an agreement. `shift` moves the SDK's clocks (ms)."""
 
-    def __init__(self, server: Server, http: httpx.AsyncClient, between: Between) -> None:
+    def __init__(
+        self, server: Server, http: httpx.AsyncClient, between: Between, clock: Callable[[], int] = system_time
+    ) -> None:
         self.server = server
         self.http = http
         self.between = between
         self.shift = 0
+        self._clock = clock
 
     def now(self) -> int:
         """The time that devices and partners go by."""
-        return system_time() + self.shift
+        return self._clock() + self.shift
 
     def transport(self) -> Transport:
         """A transport of one's own to the platform."""
@@ -121,21 +124,21 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(data: Path, **more: Any) -> AsyncIterator[Stage]:
-    """A stage that is set, with `more` settings; the platform stops at the end."""
+async def stage(data: Path, *, clock: Callable[[], int] = system_time, **more: Any) -> AsyncIterator[Stage]:
+    """A stage that is set, with `more` settings; the platform stops at the end. `clock` is everybody's (ms)."""
     settings = Settings(
         data=data,
         database=databases().setting(data / "paraph.db"),
         registration="open",
         rate_limits=False,
-        witnesses=str(witness_policy(data)),
+        witnesses=str(witness_policy(data, clock)),
         **more,
     )
-    server = build(settings)
+    server = build(settings, clock)
     await server.start()
     try:
         between = Between(server.application)
         async with httpx.AsyncClient(transport=between, base_url=settings.base_url) as http:
-            yield await Stage(server, http, between).set()
+            yield await Stage(server, http, between, clock).set()
     finally:
         await server.stop()
