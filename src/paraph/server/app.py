@@ -86,6 +86,7 @@ ROOMS = tuple(
         "messenger.profiles",
         "messenger.relations",
         "messenger.push",
+        "messenger.search",
         "media",
         "consent",
         "inbox",

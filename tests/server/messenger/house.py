@@ -22,7 +22,7 @@ from paraph.server.storage import Transaction
 from tests.support.databases import open_test_database
 
 SERVER = "paraph.test"
-_PARTS = ("", ".complaints", ".directory", ".profiles", ".relations", ".push")
+_PARTS = ("", ".complaints", ".directory", ".profiles", ".relations", ".push", ".search")
 ROOMS = [f"paraph.server.messenger{part}" for part in _PARTS]
 CLIENT = "/_matrix/client/v3"
 CIPHERTEXT = {"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgAEpAB", "session_id": "s1"}

@@ -20,6 +20,7 @@ from paraph.server.messenger.relations.model import RELATES_TO, relation_of
 from paraph.server.messenger.relations.recording import Recorder
 from paraph.server.messenger.room import Room
 from paraph.server.messenger.rooms import Rooms
+from paraph.server.messenger.search.words import Words
 from paraph.server.messenger.store import Store
 from paraph.server.messenger.views import View, Views
 from paraph.server.storage import Database, Transaction
@@ -71,6 +72,7 @@ class Core:
         self.require_encryption = require_encryption
         self.store = Store(database.dialect)
         self.relations = Recorder(self.store, database.dialect)
+        self.words = Words(database.dialect, reads=not require_encryption)
         self.rooms = Rooms(self.store)
         self.views = Views()
         self.notifier = Notifier()

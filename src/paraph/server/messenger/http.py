@@ -11,6 +11,7 @@ from paraph.server.messenger.push import http as push_http
 from paraph.server.messenger.push import http_pushers
 from paraph.server.messenger.receipts import http as receipts_http
 from paraph.server.messenger.relations import http as relations_http
+from paraph.server.messenger.search import http as search_http
 from paraph.server.messenger.service import Messenger
 from paraph.server.messenger.sliding import http as http_sliding
 from paraph.server.messenger.sync import http as http_sync
@@ -29,6 +30,7 @@ def endpoints(messenger: Messenger, base_url: str) -> list[Endpoint]:
         *relations_http.endpoints(messenger.relations),
         *receipts_http.endpoints(messenger.receipts),
         *push_http.endpoints(messenger.push),
+        *search_http.endpoints(messenger.searching),
         *http_pushers.endpoints(messenger.pushers, messenger.past),
         *http_personal.endpoints(messenger),
         *profiles_http.endpoints(messenger.profiles),

@@ -94,6 +94,8 @@ class Sending:
             event_id = self._append(tx, room, event, key)
             if relation is not None and target is not None and event_id == event.event_id:
                 core.relations.record(tx, event, relation, target, content)
+            if core.words.wants(event_type) and event_id == event.event_id:
+                core.words.record(tx, event, content)
             if VIA in content and event_id == event.event_id and core.hooks.on_via is not None:
                 core.hooks.on_via(tx, event, content)  # what it refuses is rolled back with the event
             return event_id
@@ -187,6 +189,7 @@ class Sending:
         core = self._core
         core.store.redact(tx, target.event_id, redaction.event_id, target.json)
         core.relations.forget(tx, target)
+        core.words.forget(tx, target)
         tx.after_commit(lambda: core.rooms.replace(target))
         if target.state_key is not None:
             self._redact_state(tx, room, target)

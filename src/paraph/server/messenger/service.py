@@ -25,6 +25,7 @@ from paraph.server.messenger.push.service import Push
 from paraph.server.messenger.reading import Reading
 from paraph.server.messenger.receipts.service import Receipts
 from paraph.server.messenger.relations.service import Relations
+from paraph.server.messenger.search.service import Searching
 from paraph.server.messenger.sending import Sending
 from paraph.server.messenger.sliding.service import Sliding
 from paraph.server.messenger.sync.service import DevicesForSync, Sync
@@ -82,6 +83,7 @@ class Messenger:
         self.push = Push(self.core, self.personal)
         self.pushers = Pushers(self.core, clock, anywhere=push_anywhere)
         self.past = Past(self.core, self.push.rules)
+        self.searching = Searching(self.core, self.relations)
         self.receipts.on_receipt.append(self.push.counts.received)
         self.sliding = Sliding(self.core, devices, self.typing, self.relations, self.presence, self.push)
         self.sync = Sync(self.core, devices, self.typing, self.relations, self.presence, self.push)

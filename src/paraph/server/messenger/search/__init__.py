@@ -1,0 +1,1 @@
+"""Searching what this server can read."""
