@@ -18,12 +18,15 @@ from paraph.server.http import Endpoint
 from paraph.server.http.limits import LIMITS
 from paraph.server.http.told_limits import limit_name
 from scripts.inbox_reference import inbox_page
+from scripts.matrix_table import PAGE as MATRIX
+from scripts.matrix_table import matrix_page
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / "docs" / "settings.md"
 ENDPOINTS = ROOT / "docs" / "reference" / "endpoints.md"
 INBOX = ROOT / "docs" / "reference" / "inbox-api.md"
 _MADE = "<!-- Made by `python -m scripts.reference` from the code. Edit the code, not this page. -->\n"
+_MADE_OF_DATA = "<!-- Made by `python -m scripts.reference` of docs/matrix.toml. Edit that, not this page. -->\n"
 
 _SETTINGS_INTRO = """
 Every setting has a default; `paraph serve` starts with none of them set. A setting is read from `paraph.toml` in the
@@ -141,6 +144,7 @@ def _code(text: str) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Write the pages, or check them; the exit status."""
     pages = {SETTINGS: settings_page(), ENDPOINTS: endpoints_page(table()), INBOX: _MADE + inbox_page(openapi())}
+    pages[MATRIX] = _MADE_OF_DATA + matrix_page()
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in arguments:
         for path in stale:

@@ -6,8 +6,11 @@ from typing import Any
 
 import msgspec
 
+from paraph.protocol.errors import IdentifierError
+from paraph.protocol.identifiers import check_room_id
 from paraph.server.http import Access, Endpoint, Reply, Request
 from paraph.server.http.endpoint import EMPTY
+from paraph.server.messenger.errors import invalid
 from paraph.server.messenger.http_client import own
 from paraph.server.messenger.service import Messenger
 
@@ -29,13 +32,13 @@ class _Personal:
         own(request)
         params = request.params
         content = request.json(dict[str, Any])
-        await self._personal.set_data(request.person, params.get("room_id", ""), params["type"], content)
+        await self._personal.set_data(request.person, _room(params), params["type"], content)
         return EMPTY
 
     async def data(self, request: Request) -> Reply:
         own(request)
         params = request.params
-        return Reply(200, await self._personal.data(request.person, params.get("room_id", ""), params["type"]))
+        return Reply(200, await self._personal.data(request.person, _room(params), params["type"]))
 
     async def tags(self, request: Request) -> Reply:
         own(request)
@@ -59,6 +62,16 @@ class _Personal:
         timeout = max(0, body.timeout) / 1000
         await self._personal.set_typing(request.person, request.params["room_id"], body.typing, timeout)
         return EMPTY
+
+
+def _room(params: dict[str, str]) -> str:
+    """The room that data is for, empty for global data; raises M_INVALID_PARAM for what is no room id."""
+    if "room_id" not in params:
+        return ""
+    try:
+        return check_room_id(params["room_id"])
+    except IdentifierError as error:
+        raise invalid(str(error)) from None
 
 
 def endpoints(messenger: Messenger) -> list[Endpoint]:

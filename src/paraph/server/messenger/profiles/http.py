@@ -31,6 +31,7 @@ def endpoints(profiles: Profiles) -> list[Endpoint]:
         Endpoint("PUT", _FIELD, person, on.set_field, "Set a field of one's profile", max_body=body),
         Endpoint("DELETE", _FIELD, person, on.remove_field, "Remove a field of one's profile"),
         Endpoint("POST", f"{_V3}/user_directory/search", person, on.search, "Find people"),
+        Endpoint("GET", "/_matrix/client/v1/mutual_rooms", person, on.mutual, "Rooms that one shares with somebody"),
     ]
 
 
@@ -62,6 +63,14 @@ class _Profiles:
         found, more = await self._profiles.search(request.person, body.search_term, body.limit)
         results = [{"user_id": user_id} | _shown(profile) for user_id, profile in found]
         return Reply.json({"results": results, "limited": more})
+
+    async def mutual(self, request: Request) -> Reply:
+        query = request.query()
+        if "user_id" not in query:
+            raise MatrixError(400, "M_MISSING_PARAM", "the query lacks user_id")
+        found = await self._profiles.mutual_rooms(request.person, query["user_id"], query.get("from", ""))
+        joined, count, following = found
+        return Reply.json({"joined": joined, "count": count} | ({"next_batch": following} if following else {}))
 
 
 def _shown(profile: Profile) -> dict[str, str]:

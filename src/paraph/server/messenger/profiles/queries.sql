@@ -27,3 +27,13 @@ SELECT
     (SELECT json FROM events AS seen WHERE seen.room_id = memberships.room_id
         AND seen.type = 'm.room.history_visibility' AND seen.state_key = '' ORDER BY seen.position DESC LIMIT 1)
 FROM memberships WHERE memberships.user_id = :user_id AND memberships.membership = 'join' LIMIT :limit;
+
+-- name: mutual_rooms
+SELECT mine.room_id FROM memberships AS mine
+JOIN memberships AS theirs ON theirs.user_id = :other AND theirs.room_id = mine.room_id AND theirs.membership = 'join'
+WHERE mine.user_id = :user_id AND mine.membership = 'join' AND mine.room_id > :after ORDER BY mine.room_id LIMIT :limit;
+
+-- name: count_mutual_rooms
+SELECT COUNT(*) FROM memberships AS mine
+JOIN memberships AS theirs ON theirs.user_id = :other AND theirs.room_id = mine.room_id AND theirs.membership = 'join'
+WHERE mine.user_id = :user_id AND mine.membership = 'join';

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from paraph.protocol.errors import IdentifierError
+from paraph.protocol.identifiers import check_user_id
 from paraph.server.http import MatrixError, PersonPrincipal
 from paraph.server.messenger.core import Core
 from paraph.server.messenger.errors import bad_json, invalid, not_found
@@ -25,6 +27,7 @@ LOOKED_AT = 100
 """People whose name or id fits that one search looks at."""
 ROOMS_LOOKED_AT = 50
 """Rooms of each of them that may be open to anybody."""
+ROOMS_AT_ONCE = 100
 _FIELD = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)+")
 """Common Namespaced Identifier Grammar (Matrix, Appendices), with a namespace."""
 
@@ -111,6 +114,23 @@ class Profiles:
 
         found = await self._core.database.read(read)
         return found[:most], len(found) > most
+
+    async def mutual_rooms(self, person: PersonPrincipal, other: str, after: str) -> tuple[list[str], int, str | None]:
+        """Rooms that both are joined to, `after` a token of before: a page, how many in all, and the next token.
+
+        Raises M_INVALID_PARAM for what is no user id, and where it is one's own.
+        """
+        try:
+            check_user_id(other)
+        except IdentifierError as error:
+            raise invalid(str(error)) from None
+        if other == person.user_id:
+            raise invalid("expected somebody else's user id")
+        found, count = await self._core.database.read(
+            lambda tx: store.mutual_rooms(tx, person.user_id, other, after, ROOMS_AT_ONCE + 1)
+        )
+        page = found[:ROOMS_AT_ONCE]
+        return page, count, page[-1] if len(found) > len(page) else None
 
     def _may_find(self, tx: Transaction, searcher: str, user_id: str, term: str) -> bool:
         if user_id == searcher or not self._core.exists(tx, user_id):

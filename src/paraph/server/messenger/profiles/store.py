@@ -51,6 +51,14 @@ def called(tx: Transaction, term: str, limit: int) -> list[str]:
     return [row[0] for row in tx.rows(sql.called, {"low": low, "high": low + _END, "limit": limit})]
 
 
+def mutual_rooms(tx: Transaction, user_id: str, other: str, after: str, limit: int) -> tuple[list[str], int]:
+    """Rooms that both are joined to, by id from after one on; and how many there are in all."""
+    who = {"user_id": user_id, "other": other}
+    rows = tx.rows(sql.mutual_rooms, who | {"after": after, "limit": limit})
+    counted = tx.row(sql.count_mutual_rooms, who)
+    return [row[0] for row in rows], 0 if counted is None else int(counted[0])
+
+
 def is_in_the_open(tx: Transaction, user_id: str, rooms: int) -> bool:
     """Whether one of the first `rooms` rooms of a person can be joined, or read, by anybody."""
     for rules, seen in tx.rows(sql.entries_to, {"user_id": user_id, "limit": rooms}):
