@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import quote
 
@@ -37,7 +38,9 @@ async def test_data_is_an_object(home: House, content: Any) -> None:
     author = home.device("author")
     path = f"/user/{author.user_id}/account_data/m.x"
     answer = await home.client.put(
-        f"/_matrix/client/v3{path}", json=content, headers={"authorization": f"Bearer {author.user_id}|A"}
+        f"/_matrix/client/v3{path}",
+        content=json.dumps(content),
+        headers={"authorization": f"Bearer {author.user_id}|A"},
     )
     assert (answer.status_code, answer.json()["errcode"]) == (400, "M_BAD_JSON")
     assert (await author.call("GET", path)).status == 404
