@@ -18,6 +18,7 @@ PAGES = [
     "SECURITY.md",
     "docs/operating.md",
     "docs/partner-quickstart.md",
+    "docs/partner-sidecar.md",
     "docs/settings.md",
     "examples/tempo/README.md",
 ]

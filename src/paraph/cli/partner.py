@@ -1,4 +1,4 @@
-"""`paraph partner`: keys for a partner, and its registration by the operator."""
+"""`paraph partner`: keys for a partner, its program or its sidecar, and its registration by the operator."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +9,10 @@ from paraph.cli.admin import Admin, AsJson, Data
 from paraph.cli.keyfiles import make_partner_keys, read_public
 from paraph.cli.output import emit_json, emit_rows, fail, out
 from paraph.cli.scaffold import ScaffoldRefused, scaffold
+from paraph.cli.sidecar import sidecar
 
-app = typer.Typer(no_args_is_help=True, help="Make a partner's keys; register and list partners.")
+app = typer.Typer(no_args_is_help=True, help="Make a partner's keys; begin its program; register and list partners.")
+app.command()(sidecar)
 
 
 @app.command()

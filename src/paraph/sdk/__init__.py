@@ -33,6 +33,7 @@ from paraph.sdk.partner.change_items import Change, DevicesChange, DraftChange, 
 from paraph.sdk.partner.drafts import DraftStatus
 from paraph.sdk.partner.flow import Asking, Granted
 from paraph.sdk.partner.looks import Conversation
+from paraph.sdk.partner.outbox import Outbox, OutboxStateError, rendered_message
 from paraph.sdk.partner.partner import KeyNews, Partner
 from paraph.sdk.partner.reading import GrantedRoom, Page
 from paraph.sdk.partner.session import GrantSession
@@ -79,6 +80,8 @@ __all__ = [
     "Message",
     "MessageChange",
     "NotEnrolledError",
+    "Outbox",
+    "OutboxStateError",
     "Page",
     "Partner",
     "PartnerInfo",
@@ -107,6 +110,7 @@ __all__ = [
     "Withheld",
     "WrongKeyError",
     "clock_of",
+    "rendered_message",
     "sandbox_clock",
     "verify_webhook",
 ]

@@ -9,7 +9,7 @@ one answer come again, and each names its event.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -66,10 +66,7 @@ class Changes:
         self, purpose: str, state: str | None, timeout_ms: int | None, limit: int
     ) -> AsyncGenerator[Change, None]:
         """See `Partner.changes`."""
-        before = self._following.pop(purpose, None)
-        if before is not None:  # whoever broke off an iteration may begin the next before the first has noticed
-            await before.let_go()
-        following = self._following[purpose] = _Following(self._reader, self._poll, purpose, limit, state)
+        following = await self._begin(purpose, state, limit)
         try:
             await self._poll(0)
             while True:
@@ -77,6 +74,32 @@ class Changes:
                     yield change
                 if following.over or not await following.wait(timeout_ms):
                     return
+        finally:
+            await following.let_go()
+
+    async def _begin(self, purpose: str, state: str | None, limit: int) -> "_Following":
+        before = self._following.pop(purpose, None)
+        if before is not None:  # whoever broke off an iteration may begin the next before the first has noticed
+            await before.let_go()
+        following = self._following[purpose] = _Following(self._reader, self._poll, purpose, limit, state)
+        return following
+
+    async def pour(
+        self, purpose: str, take: Callable[[Sequence[Change]], None], limit: int
+    ) -> AsyncGenerator[int, None]:
+        """Hand everything out to `take`, batch by batch; yields how many there were, so that its caller can pause.
+
+        What `take` writes to the store and that the batch was handed out are one step: neither is without the other.
+        """
+        following = await self._begin(purpose, None, limit)
+        try:
+            await self._poll(0)
+            while not following.over:
+                batch = list(following.kept())
+                if batch:
+                    following.give(batch, take)
+                    yield len(batch)
+                await following.wait(None)
         finally:
             await following.let_go()
 
@@ -146,6 +169,16 @@ class _Following:
             change = self._change(item, ready)
             if change is not None:
                 yield change
+
+    def give(self, batch: Sequence[Change], take: Callable[[Sequence[Change]], None]) -> None:
+        """Hand a batch out and note it, in one step; where that fails, nothing was handed out."""
+        try:
+            with self._records.step():
+                take(batch)
+                self._note()
+        except BaseException:
+            self.over = True
+            raise
 
     def _note_handed_out(self) -> None:
         """Together with the next answer, or at the end: a kill before that hands the answer out again."""

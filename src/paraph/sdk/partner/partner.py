@@ -29,9 +29,10 @@ from paraph.sdk.partner.client_assertion import new_client_key
 from paraph.sdk.partner.device import OwnDevice
 from paraph.sdk.partner.drafts import Acts, DraftStatus
 from paraph.sdk.partner.flow import Asking, Granted, PartnerFlow
-from paraph.sdk.partner.inbox import MAX_SKEW_MS, GrantBook
+from paraph.sdk.partner.inbox import MAX_SKEW_MS, GrantBook, HeldGrant
 from paraph.sdk.partner.intake import Intake
 from paraph.sdk.partner.looks import Conversation, Looks
+from paraph.sdk.partner.outbox import Outbox
 from paraph.sdk.partner.platform_log import PlatformLog
 from paraph.sdk.partner.reading import GrantedRoom, Page, Reader
 from paraph.sdk.partner.session import GrantSession, Shared
@@ -280,6 +281,10 @@ class Partner:
         """
         return await self._reader.grants(grant_id=grant_id)
 
+    def held_grant(self, grant_id: str) -> HeldGrant | None:
+        """What is known of a grant that was shown and verified, whatever has become of it."""
+        return self._book.held(grant_id)
+
     async def rooms(self) -> list[GrantedRoom]:
         """The rooms in which something may be read."""
         return await self._reader.rooms()
@@ -304,6 +309,10 @@ class Partner:
         stream. After a kill, the items of the last answer may come again; each message names its event.
         """
         return self._changes.follow(purpose, state, timeout_ms, limit)
+
+    def outbox(self, purpose: str) -> Outbox:
+        """The stream of a purpose, kept as JSON in the store until acknowledged: for programs in other processes."""
+        return Outbox(self._records, self._changes, purpose)
 
     # Looking
 
