@@ -91,7 +91,8 @@ def check_state_content(room: Room, event_type: str, state_key: str, content: di
         check_encryption(content)
     elif event_type in _RULES:
         name, allowed = _RULES[event_type]
-        if content.get(name) not in allowed:
+        value = content.get(name)
+        if not isinstance(value, str) or value not in allowed:
             raise bad_json(f"{name} must be one of {', '.join(sorted(allowed))}")
 
 

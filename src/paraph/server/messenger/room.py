@@ -51,6 +51,7 @@ class Room:
         "last_position",
         "memberships",
         "power",
+        "predecessor",
         "receipts",
         "receipts_from",
         "related",
@@ -71,6 +72,7 @@ class Room:
         self.last_position = 0
         self.version = version_of(None)
         self.creators: tuple[str, ...] = ()
+        self.predecessor: str | None = None
         self.encrypted = False
         self.join_rule = "invite"
         self.allowed_rooms: tuple[str, ...] = ()
@@ -186,6 +188,7 @@ class Room:
             content = event.content
             self.version = version_of(content.get("room_version"))
             self.creators = _creators(event.sender, content, self.version)
+            self.predecessor = _predecessor(content)
             self.power = Power(None, self.creators, self.version)
         elif event.type == POWER:
             self.power = Power(event.content, self.creators, self.version)
@@ -251,6 +254,13 @@ class Room:
 def _creators(sender: str, content: dict[str, Any], version: RoomVersion) -> tuple[str, ...]:
     further = content.get("additional_creators", []) if version.creators_above_all else []
     return tuple(dict.fromkeys([sender, *(name for name in further if isinstance(name, str))]))
+
+
+def _predecessor(content: dict[str, Any]) -> str | None:
+    """The room that this one replaced."""
+    named = content.get("predecessor")
+    room_id = named.get("room_id") if isinstance(named, dict) else None
+    return room_id if isinstance(room_id, str) else None
 
 
 def _allowed_rooms(content: dict[str, Any]) -> tuple[str, ...]:

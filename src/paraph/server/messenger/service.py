@@ -28,6 +28,7 @@ from paraph.server.messenger.relations.service import Relations
 from paraph.server.messenger.search.service import Searching
 from paraph.server.messenger.sending import Sending
 from paraph.server.messenger.sliding.service import Sliding
+from paraph.server.messenger.succession import Succession
 from paraph.server.messenger.sync.service import DevicesForSync, Sync
 from paraph.server.messenger.typing import Typing
 from paraph.server.messenger.upgrade import Upgrade
@@ -84,6 +85,7 @@ class Messenger:
         self.pushers = Pushers(self.core, clock, anywhere=push_anywhere)
         self.past = Past(self.core, self.push.rules)
         self.searching = Searching(self.core, self.relations)
+        self.succession = Succession(self.core, self.personal, self.push.rules)
         self.receipts.on_receipt.append(self.push.counts.received)
         self.sliding = Sliding(self.core, devices, self.typing, self.relations, self.presence, self.push)
         self.sync = Sync(self.core, devices, self.typing, self.relations, self.presence, self.push)

@@ -180,6 +180,10 @@ class Store:
         found = self.membership(tx, user_id, room_id)
         return found is not None and found.membership == "join"
 
+    def has_been_in(self, tx: Transaction, user_id: str, room_id: str) -> bool:
+        """Whether somebody is or was a member of a room that she has not forgotten, invited to it or banned from it."""
+        return self.membership(tx, user_id, room_id) is not None
+
     def members(self, tx: Transaction, room_id: str, membership: str = "join") -> list[str]:
         """Who has this membership in a room."""
         return [row[0] for row in tx.rows(self._sql.members, {"room_id": room_id, "membership": membership})]
