@@ -174,3 +174,26 @@ async def test_events_tell_what_the_reader_was_then(home: House) -> None:
     context = await friend.call("GET", f"{room_path(room)}/context/{last}", limit="2")
     assert context["event"]["unsigned"]["membership"] == "join"
     assert context["events_before"][0]["unsigned"]["membership"] == "join"
+
+
+async def test_a_room_at_a_glance(open_home: House) -> None:
+    """rooms/{roomId}/initialSync gives state, the newest messages in order, membership, and what one keeps of it."""
+    author, friend = open_home.device("author"), open_home.device("friend")
+    room = await author.create(friend, name="Films", visibility="public")
+    sent = [(await author.send(room, {"body": body}, kind="m.room.message"))["event_id"] for body in "abc"]
+    await author.call("PUT", f"/user/{author.user_id}{room_path(room)}/account_data/org.example.x", {"y": 1})
+    path = f"{room_path(room)}/initialSync"
+    found = await author.call("GET", path, limit="2")
+    assert [event["event_id"] for event in found["messages"]["chunk"]] == sent[1:]
+    assert (found["room_id"], found["membership"], found["visibility"]) == (room, "join", "public")
+    assert found["account_data"] == [{"type": "org.example.x", "content": {"y": 1}}]
+    assert {"type": "m.room.name", "content": {"name": "Films"}}.items() <= next(
+        event for event in found["state"] if event["type"] == "m.room.name"
+    ).items()
+    older = await author.call("GET", f"{room_path(room)}/messages", dir="b", **{"from": found["messages"]["start"]})
+    assert older["chunk"][0]["event_id"] == sent[0]
+    assert await act(friend, room, "leave") == "ok"
+    await put_state(author, room, "m.room.name", {"name": "Songs"})
+    left = await friend.call("GET", path)
+    assert (left["membership"], left["messages"]["chunk"][-1]["type"]) == ("leave", "m.room.member")
+    assert outcome(await open_home.device("stranger").call("GET", path)) == "M_FORBIDDEN"

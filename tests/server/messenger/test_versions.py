@@ -102,6 +102,20 @@ async def test_a_redaction_is_told_in_both_ways(home: House) -> None:
         assert await state(author, room, "m.room.name") == {}
 
 
+async def test_a_redaction_stays_within_its_room_and_is_redacted_itself(home: House) -> None:
+    """An event of another room is M_INVALID_PARAM, an unknown one M_NOT_FOUND; a reason can go as well."""
+    author = home.device("author")
+    room, other = await author.create(), await author.create()
+    elsewhere = (await author.send(other))["event_id"]
+    for target, errcode in ((elsewhere, "M_INVALID_PARAM"), ("$none", "M_NOT_FOUND")):
+        assert outcome(await author.call("PUT", f"{room_path(room)}/redact/{target}/t1", {})) == errcode
+    said = (await author.send(room))["event_id"]
+    first = await author.call("PUT", f"{room_path(room)}/redact/{said}/t2", {"reason": "rude"})
+    assert outcome(await author.call("PUT", f"{room_path(room)}/redact/{first['event_id']}/t3", {})) == "ok"
+    told = await author.call("GET", f"{room_path(room)}/event/{first['event_id']}")
+    assert told["content"] == {"redacts": said}
+
+
 async def test_levels_were_text_in_older_rooms(home: House) -> None:
     """Up to version 9 text that holds an integer is a level, and counts as one; from 10 on it is refused."""
     author, friend = home.device("author"), home.device("friend")

@@ -1,7 +1,7 @@
 """The messenger's endpoints: parse, call, render."""
 
 from paraph.server.http import Endpoint
-from paraph.server.messenger import http_client, http_events, http_personal, http_rooms
+from paraph.server.messenger import http_client, http_events, http_personal, http_rooms, room_snapshot
 from paraph.server.messenger.complaints import http as http_complaints
 from paraph.server.messenger.directory import http as http_directory
 from paraph.server.messenger.overview import http as http_overview
@@ -27,6 +27,7 @@ def endpoints(messenger: Messenger, base_url: str) -> list[Endpoint]:
         *http_sliding.endpoints(messenger),
         *http_events.endpoints(messenger),
         *http_rooms.endpoints(messenger),
+        *room_snapshot.endpoints(messenger),
         *relations_http.endpoints(messenger.relations),
         *receipts_http.endpoints(messenger.receipts),
         *push_http.endpoints(messenger.push),

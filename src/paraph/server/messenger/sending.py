@@ -15,7 +15,7 @@ from paraph.server.http import ApiError, PersonPrincipal
 from paraph.server.messenger import auth, events
 from paraph.server.messenger.core import Core, RoomWrite
 from paraph.server.messenger.directory.aliases import Aliases
-from paraph.server.messenger.errors import bad_json, forbidden, not_found
+from paraph.server.messenger.errors import bad_json, forbidden, invalid, not_found
 from paraph.server.messenger.membership import Memberships
 from paraph.server.messenger.model import (
     CANONICAL_ALIAS,
@@ -144,15 +144,22 @@ class Sending:
             if written is not None:
                 return written
             room = core.room_joined_by(tx, room_id, person.user_id)
-            target = core.store.event(tx, room_id, target_id)
-            if target is None:
-                raise not_found(f"there is no event {target_id} in this room")
+            target = self._target(tx, room_id, target_id)
             auth.check_redaction(room, person.user_id, target)
             event_id = self._append(tx, room, event, key)
             self._redact(tx, room, target, event)
             return event_id
 
         return await core.database.write(write)
+
+    def _target(self, tx: Transaction, room_id: str, event_id: str) -> Event:
+        """The event to redact; raises M_NOT_FOUND, or M_INVALID_PARAM for one of another room."""
+        target = self._core.store.event(tx, room_id, event_id)
+        if target is None:
+            if self._core.store.event_exists(tx, event_id):
+                raise invalid("an event is redacted in its own room")
+            raise not_found(f"there is no event {event_id[:80]} in this room")
+        return target
 
     def redact_for(self, tx: Transaction, room_id: str, author: str, target_id: str, content: dict[str, Any]) -> str:
         """Redact an author's own event in her name, inside another room's transaction; returns the redaction's id.

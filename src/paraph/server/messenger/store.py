@@ -77,6 +77,10 @@ class Store:
         event = Event(*row) if row else None
         return event if event is not None and event.room_id == room_id else None
 
+    def event_exists(self, tx: Transaction, event_id: str) -> bool:
+        """Whether there is such an event, in whatever room."""
+        return tx.row(self._sql.event, {"event_id": event_id}) is not None
+
     def events_backwards(self, tx: Transaction, room_id: str, after: int, upto: int, limit: int) -> list[Event]:
         """At most `limit` newest events in (after, upto], newest first."""
         params = {"room_id": room_id, "after": after, "upto": upto, "limit": limit}

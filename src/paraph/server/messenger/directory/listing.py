@@ -23,7 +23,7 @@ from paraph.server.messenger.overview.summary import SHOWN, summary
 from paraph.server.messenger.room import Room
 from paraph.server.storage import Transaction
 
-MAX_PAGE = 100
+MAX_PAGE = 500
 MAX_SCAN = 2_000
 """Rooms looked at for one page of a search."""
 MAX_COUNT = 10_000
