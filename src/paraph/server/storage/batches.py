@@ -92,15 +92,19 @@ class Write:
         self.effects: Effects | None = None
 
     def settle(self) -> None:
-        """The batch is durable: run what was to follow, then let the caller resume."""
+        """The batch is durable: let the caller resume, who finds done what was to follow.
+
+        A caller's turn comes with the loop's next round, after this; and before that of whoever is woken by what
+        follows. So a client has the answer to its send before its own sync shows the event: matrix-js-sdk loses its way
+        for half a minute where the first reply in a thread comes the other way round.
+        """
+        if not self.future.done():  # else the caller was cancelled; what it wrote stays written
+            if self.error is not None:
+                self.future.set_exception(self.error)
+            else:
+                self.future.set_result(self.result)
         if self.error is None and self.effects is not None:
             self.effects.committed()
-        if self.future.done():  # the caller was cancelled; what it wrote stays written
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
 
 
 class GroupCommit(ABC):
