@@ -52,6 +52,7 @@ from paraph.server.ledger.errors import LedgerError
 from paraph.server.ledger.service import Ledger
 from paraph.server.ledger.witnesses import load_policy
 from paraph.server.media import http as media_http
+from paraph.server.media import previews
 from paraph.server.media.service import Media
 from paraph.server.messenger import http as messenger_http
 from paraph.server.messenger.core import Hooks
@@ -226,6 +227,7 @@ class Server:
             *devices_http.endpoints(self.devices, self.accounts, parse_token),
             *backup_http.endpoints(self.backups),
             *media_http.endpoints(self.media),
+            *previews.endpoints(),
             *ledger_http.endpoints(self.ledger, self.database),
             *consent_http.endpoints(self.consent, self.ledger, self.database, self._policy),
             *inbox_http.endpoints(self.inbox, self.consent, self.database),

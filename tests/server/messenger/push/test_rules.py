@@ -135,6 +135,8 @@ NOT_THERE: list[Any] = [
     ("/pushrules/global/other/", 400),
     ("/pushrules/global/override/.m.rule.master/other", 400),
     ("/pushrules/global/override/unknown", 404),
+    ("/pushrules/global/other/unknown", 404),
+    ("/pushrules/global/other/unknown/enabled", 404),
 ]
 
 

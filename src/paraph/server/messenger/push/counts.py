@@ -16,7 +16,7 @@ import msgspec
 
 from paraph.server.messenger.core import Core
 from paraph.server.messenger.model import MEMBER, REDACTION, Event, Receipt
-from paraph.server.messenger.push.evaluator import Outcome, RoomFacts
+from paraph.server.messenger.push.evaluator import RoomFacts
 from paraph.server.messenger.push.rules import RulesOf
 from paraph.server.messenger.relations.model import THREAD, relation_of
 from paraph.server.messenger.room import Room
@@ -154,7 +154,7 @@ class Counts:
             return None
         if unread.upto < upto:
             try:
-                self._take(unread, user_id, room.events_after(unread.upto, upto), facts_of(room, user_id), _unknown)
+                self._take(unread, user_id, room.events_after(unread.upto, upto), HeldRoom(room, user_id), _unknown)
             except _NeedsTables:
                 return None
             unread.upto = upto
@@ -194,18 +194,9 @@ class Counts:
     ) -> RoomFacts:
         room = self._core.rooms.held(room_id)
         if room is not None:
-            return facts_of(room, user_id)
+            return HeldRoom(room, user_id)
         joined = sum(membership == "join" for membership in members.get(room_id, {}).values())
-        return self.facts_from_tables(tx, room_id, user_id, joined)
-
-    def facts_from_tables(self, tx: Transaction, room_id: str, user_id: str, joined: int) -> RoomFacts:
-        """A room that is not in memory; names and power levels are read when they are asked for."""
-
-        def loaded() -> RoomFacts:
-            room = self._core.store.load_room(tx, room_id) or Room(room_id)
-            return facts_of(room, user_id)
-
-        return RoomFacts(joined, lambda: loaded().display_name(), lambda sender, key: loaded().may_notify(sender, key))
+        return _StoredRoom(lambda: self._core.store.load_room(tx, room_id) or Room(room_id), user_id, joined)
 
     def _take(
         self, unread: Unread, user_id: str, events: Iterable[Event], room: RoomFacts, thread_of: ThreadOf
@@ -217,17 +208,12 @@ class Counts:
                 self._note_own(unread, event, thread_of)
             elif event.type == REDACTION:
                 unread.remove(_redacts(event))
-            elif event.sender not in ignored:
-                self._note(unread, event, evaluator.outcome(event, user_id, room), thread_of)
-            unread.upto = max(unread.upto, event.position)
+            elif event.sender not in ignored and (outcome := evaluator.outcome(event, user_id, room)).notify:
+                thread = thread_in(event, thread_of)
+                if not unread.is_read(event.position, thread):
+                    unread.add(event.event_id, Notice(event.position, thread, outcome.highlight))
+            unread.upto = event.position
         self._notices += len(unread.found) - before
-
-    def _note(self, unread: Unread, event: Event, outcome: Outcome, thread_of: ThreadOf) -> None:
-        if not outcome.notify:
-            return
-        thread = thread_in(event, thread_of)
-        if not unread.is_read(event.position, thread):
-            unread.add(event.event_id, Notice(event.position, thread, outcome.highlight))
 
     def _note_own(self, unread: Unread, event: Event, thread_of: ThreadOf) -> None:
         """Whoever says something in a thread has read it."""
@@ -237,17 +223,44 @@ class Counts:
             unread.remove(_redacts(event))
 
 
-def facts_of(room: Room, user_id: str) -> RoomFacts:
+class HeldRoom:
     """A room in memory as rules ask about it."""
 
-    def display_name() -> str | None:
-        member = room.state.get((MEMBER, user_id))
+    __slots__ = ("_room", "_user_id", "members")
+
+    def __init__(self, room: Room, user_id: str) -> None:
+        self._room = room
+        self._user_id = user_id
+        self.members = len(room.joined)
+
+    def display_name(self) -> str | None:
+        """The person's own name in the room."""
+        member = self._room.state.get((MEMBER, self._user_id))
         name = None if member is None else member.content.get("displayname")
         return name if isinstance(name, str) else None
 
-    return RoomFacts(
-        len(room.joined), display_name, lambda sender, key: room.power.of(sender) >= room.power.to_notify(key)
-    )
+    def may_notify(self, sender: str, key: str) -> bool:
+        """Whether somebody's power level is enough for notifications of this kind."""
+        return self._room.power.of(sender) >= self._room.power.to_notify(key)
+
+
+class _StoredRoom:
+    """A room that is not in memory; names and power levels are read when they are asked for."""
+
+    __slots__ = ("_load", "_user_id", "members")
+
+    def __init__(self, load: Callable[[], Room], user_id: str, members: int) -> None:
+        self._load = load
+        self._user_id = user_id
+        self.members = members
+
+    def display_name(self) -> str | None:
+        """As `HeldRoom`."""
+        return HeldRoom(self._load(), self._user_id).display_name()
+
+    def may_notify(self, sender: str, key: str) -> bool:
+        """As `HeldRoom`."""
+        return HeldRoom(self._load(), self._user_id).may_notify(sender, key)
 
 
 def thread_in(event: Event, thread_of: ThreadOf) -> str:

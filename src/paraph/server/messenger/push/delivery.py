@@ -18,7 +18,7 @@ import structlog
 from paraph.server.messenger.core import Core
 from paraph.server.messenger.model import MEMBER, Event
 from paraph.server.messenger.push import gateway, store
-from paraph.server.messenger.push.counts import facts_of
+from paraph.server.messenger.push.counts import HeldRoom
 from paraph.server.messenger.push.pushers import CHANGED
 from paraph.server.messenger.push.service import Push
 from paraph.server.messenger.push.store import Pusher, Waiting
@@ -143,7 +143,7 @@ class Delivery:
             evaluator, ignored = self._push.rules.load(tx, pusher.user_id)
             if room is None or event.sender in ignored:
                 continue
-            outcome = evaluator.outcome(event, pusher.user_id, facts_of(room, pusher.user_id))
+            outcome = evaluator.outcome(event, pusher.user_id, HeldRoom(room, pusher.user_id))
             if outcome.notify:
                 found.append(Waiting(pusher, event.position, outcome.tweaks))
         return found

@@ -7,9 +7,9 @@ depends on its type, sender and room alone, and is remembered.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import msgspec
 
@@ -25,39 +25,41 @@ _SIMPLE = ("type", "sender", "room_id")
 _LEGACY_PATHS = (("content", "m.mentions"), ("content", "body"))
 
 
-@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the first rule that matched wants done."""
+    """What the first rule that matched wants done.
 
-    actions: list[Any] = field(default_factory=list)
+    `tweaks` are as they travel to push gateways; `notify` says whether the event is a notification, `highlight` whether
+    it is one to be highlighted.
+    """
 
-    @property
-    def notify(self) -> bool:
-        """Whether the event is a notification."""
-        return "notify" in self.actions
+    __slots__ = ("actions", "highlight", "notify", "tweaks")
 
-    @property
-    def tweaks(self) -> dict[str, Any]:
-        """The tweaks, as they travel to push gateways."""
+    def __init__(self, actions: Sequence[Any] = ()) -> None:
+        self.actions = list(actions)
+        self.notify = "notify" in self.actions
         tweaks = [action for action in self.actions if isinstance(action, dict)]
-        return {tweak["set_tweak"]: tweak.get("value", True) for tweak in tweaks}
-
-    @property
-    def highlight(self) -> bool:
-        """Whether it is one to be highlighted."""
-        return self.notify and self.tweaks.get("highlight") is True
+        self.tweaks: dict[str, Any] = {tweak["set_tweak"]: tweak.get("value", True) for tweak in tweaks}
+        self.highlight = self.notify and self.tweaks.get("highlight") is True
 
 
 NOTHING = Outcome()
 
 
-@dataclass(frozen=True, slots=True)
-class RoomFacts:
-    """A room as rules ask about it; the last two are asked seldom. `may_notify(sender, key)` looks at power levels."""
+class RoomFacts(Protocol):
+    """A room as rules ask about it, for one person; all but the number of members is asked seldom."""
 
-    members: int
-    display_name: Callable[[], str | None]
-    may_notify: Callable[[str, str], bool]
+    @property
+    def members(self) -> int:
+        """How many are joined."""
+        ...
+
+    def display_name(self) -> str | None:
+        """The person's own name in the room."""
+        ...
+
+    def may_notify(self, sender: str, key: str) -> bool:
+        """Whether somebody's power level is enough for notifications of this kind."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,12 @@ class Evaluator:
         """What to do about somebody else's event, for this person."""
         if event.redacted_by is not None:
             return NOTHING
-        if not self._may_remember or event.state_key is not None or self._speaks(event.json):
+        if not self._may_remember or event.state_key is not None:
             return self._asked(event, user_id, room)
+        json = event.json
+        for name in self._names:  # may it say something in clear that a rule asks about?
+            if name in json:
+                return self._asked(event, user_id, room)
         key = (event.type, event.sender, event.room_id, room.members)
         outcome = self._remembered.get(key)
         if outcome is None:
@@ -107,10 +113,6 @@ class Evaluator:
                 self._remembered.clear()
             outcome = self._remembered[key] = self._asked(event, user_id, room)
         return outcome
-
-    def _speaks(self, json: bytes) -> bool:
-        """Whether the event may say something in clear that a rule asks about."""
-        return any(name in json for name in self._names)
 
     def _asked(self, event: Event, user_id: str, room: RoomFacts) -> Outcome:
         members = msgspec.json.decode(event.json, type=dict[str, Any])

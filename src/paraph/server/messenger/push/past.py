@@ -13,7 +13,7 @@ from paraph.server.http import PersonPrincipal
 from paraph.server.messenger import events
 from paraph.server.messenger.core import Core
 from paraph.server.messenger.model import Event
-from paraph.server.messenger.push.counts import MAIN, UNTHREADED, facts_of, thread_in
+from paraph.server.messenger.push.counts import MAIN, UNTHREADED, HeldRoom, thread_in
 from paraph.server.messenger.push.rules import RulesOf
 from paraph.server.messenger.rooms_at_once import RoomsAtOnce, Stretch
 from paraph.server.storage import Transaction
@@ -69,7 +69,7 @@ class Past:
         room = self._core.room_now(tx, event.room_id)
         if event.sender == person.user_id or event.sender in ignored or room is None:
             return None
-        outcome = evaluator.outcome(event, person.user_id, facts_of(room, person.user_id))
+        outcome = evaluator.outcome(event, person.user_id, HeldRoom(room, person.user_id))
         if not outcome.notify or (highlights and not outcome.highlight):
             return None
         thread = thread_in(event, lambda event_id: self._core.relations.thread_of(tx, event_id))
