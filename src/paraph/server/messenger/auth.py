@@ -31,7 +31,6 @@ from paraph.server.messenger.room import Room
 
 MESSAGES_ONLY = frozenset({ENCRYPTED, REACTION, REDACTION, "m.room.message"})
 """Types that are never state: as state they would get around what messages are checked for."""
-PLAINTEXT_ALLOWED = frozenset({REACTION, REDACTION})
 UNREDACTABLE = frozenset({CREATE, ENCRYPTION, GRANT, CLOSED})
 _RULES = {
     JOIN_RULES: ("join_rule", frozenset({"public", "invite", "knock", "private", "restricted", "knock_restricted"})),
@@ -113,14 +112,6 @@ def _check_closed(user_id: str, state_key: str, content: dict[str, Any]) -> None
         raise forbidden(f"{CLOSED} is set under your own user id only")
     if not isinstance(content.get("closed"), bool):
         raise bad_json(f"the content of {CLOSED} is {{closed: true or false}}")
-
-
-def check_message(room: Room, event_type: str, require_encryption: bool) -> None:
-    """Whether this kind of message event may be sent here unencrypted or at all; raises M_FORBIDDEN."""
-    if event_type == ENCRYPTED or not require_encryption or event_type in PLAINTEXT_ALLOWED:
-        return
-    where = "in an encrypted room" if room.encrypted else "on this server"
-    raise forbidden(f"{event_type} would be readable by the server; {where} messages are sent as {ENCRYPTED}")
 
 
 def check_encrypted(content: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from paraph.protocol.draft import VIA
 from paraph.server.http import ApiError, PersonPrincipal
-from paraph.server.messenger import auth, events
+from paraph.server.messenger import auth, events, plaintext
 from paraph.server.messenger.core import Core, RoomWrite
 from paraph.server.messenger.directory.aliases import Aliases
 from paraph.server.messenger.errors import bad_json, forbidden, invalid, not_found
@@ -78,7 +78,7 @@ class Sending:
             target = None
             try:
                 room = core.room_joined_by(tx, room_id, user_id)
-                auth.check_message(room, event_type, core.require_encryption)
+                plaintext.check(room, event_type, content, core.require_encryption)
                 auth.check_level(room, user_id, event_type, is_state=False)
                 if event_type == TOMBSTONE:
                     auth.check_tombstone(room, content)
