@@ -56,11 +56,13 @@ class Directory:
                 self.cross_signing[user] = {
                     "master_keys": request.master_key,
                     "self_signing_keys": request.self_signing_key,
+                    "user_signing_keys": request.user_signing_key,
                 }
                 return {}
             case SignaturesUpload():
                 for owner, signed in request.signatures.items():
-                    self.device_keys[owner].update(signed)
+                    for name, document in signed.items():
+                        self.sign(owner, name, document["signatures"])
                 return {"failures": {}}
             case KeysQuery():
                 return self.query(request.users)
@@ -80,12 +82,22 @@ class Directory:
                 return {}
         raise AssertionError(request)
 
+    def sign(self, owner: str, name: str, made: dict[str, dict[str, str]]) -> None:
+        """Add signatures to a device's keys or to a master key."""
+        devices = self.device_keys[owner]
+        held = devices if name in devices else self.cross_signing[owner]
+        name = name if name in devices else "master_keys"
+        signatures = {user: dict(by) for user, by in held[name].get("signatures", {}).items()}
+        for user, by in made.items():
+            signatures[user] = signatures.get(user, {}) | by
+        held[name] = held[name] | {"signatures": signatures}
+
     def push(self, user: str, device: str, event: dict[str, Any]) -> None:
         self.queues.setdefault((user, device), []).append(event)
 
     def query(self, users: tuple[str, ...]) -> dict[str, Any]:
         answer: dict[str, Any] = {"device_keys": {u: dict(self.device_keys.get(u, {})) for u in users}}
-        for kind in ("master_keys", "self_signing_keys"):
+        for kind in ("master_keys", "self_signing_keys", "user_signing_keys"):
             answer[kind] = {u: self.cross_signing[u][kind] for u in users if u in self.cross_signing}
         return answer
 

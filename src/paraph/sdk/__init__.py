@@ -1,6 +1,7 @@
 """What people's devices and partners run: `Person` talks and grants, `Partner` reads what it was granted."""
 
 from paraph.sdk.clock import clock_of, sandbox_clock
+from paraph.sdk.engine.verification import ShortCode
 from paraph.sdk.errors import (
     ConsentRefusedError,
     DecryptionError,
@@ -22,6 +23,7 @@ from paraph.sdk.errors import (
     StoreError,
     TransportError,
     TrustError,
+    VerificationError,
     WebhookError,
     WrongKeyError,
 )
@@ -44,6 +46,7 @@ from paraph.sdk.person.drafts import Draft, DraftRule
 from paraph.sdk.person.messaging import SyncUpdate
 from paraph.sdk.person.person import Person, Secrets
 from paraph.sdk.person.standing import GrantState
+from paraph.sdk.person.verifying import Verification
 from paraph.sdk.rooms import Message, Room, Via
 from paraph.sdk.transport import Transport
 
@@ -93,6 +96,7 @@ __all__ = [
     "SdkError",
     "Secrets",
     "SharingNeededError",
+    "ShortCode",
     "SqliteStore",
     "Store",
     "StoreBusyError",
@@ -103,6 +107,8 @@ __all__ = [
     "TransportError",
     "Trust",
     "TrustError",
+    "Verification",
+    "VerificationError",
     "Via",
     "Webhook",
     "WebhookError",

@@ -86,6 +86,14 @@ class IdentityChangedError(SdkError):
     """A user's master key is not the pinned one; nothing is shared with them until it is accepted."""
 
 
+class VerificationError(SdkError):
+    """Two people's comparison ended before its time. `code` is Matrix's (`m.user`, `m.timeout`, ...)."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"the verification was cancelled ({code}): {reason}")
+        self.code = code
+
+
 class TrustError(SdkError):
     """Something signed or logged does not check against what this device has pinned."""
 

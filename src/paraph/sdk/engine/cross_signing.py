@@ -11,6 +11,8 @@ from paraph.sdk.engine.model import DeviceSigningUpload, Json, SignaturesUpload
 from paraph.sdk.keystore import Records
 
 TABLE = "identity"
+SIGNED = "identity-signed"
+MAX_SIGNED_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +86,39 @@ class Identity:
         return {"device_keys": self.device_keys(), "self_signing_key": self.self_signing_object()}
 
     def upload(self) -> DeviceSigningUpload | SignaturesUpload | None:
-        """The next thing the server has to learn, or None: first the keys, then this device's signature."""
+        """The next thing the server has to learn, or None: the keys, this device's signature, what else was signed."""
         record = self._record()
         if not record.keys_uploaded:
             return DeviceSigningUpload(self.master_object(), self.self_signing_object(), self.user_signing_object())
         if not record.device_signed:
             return SignaturesUpload({self._account.user_id: {self._account.device_id: self.device_keys()}})
-        return None
+        signed: Json = {}
+        for _, (owner, name, document) in self._signed()[:MAX_SIGNED_AT_ONCE]:
+            signed.setdefault(owner, {})[name] = document
+        return SignaturesUpload(signed) if signed else None
 
     def uploaded(self, request: DeviceSigningUpload | SignaturesUpload) -> None:
         """The server has what `upload` named."""
+        if isinstance(request, SignaturesUpload) and self._record().device_signed:
+            for record, (owner, name, _) in self._signed():
+                if name in request.signatures.get(owner, {}):
+                    self._records.delete(SIGNED, record)
+            return
         done = {"keys_uploaded" if isinstance(request, DeviceSigningUpload) else "device_signed": True}
         self._records.put(TABLE, "self", msgspec.structs.replace(self._record(), **done))
+
+    def vouch(self, owner: str, name: str, document: Json) -> None:
+        """Sign a device's keys of this person, or another person's master key, and let the server know.
+
+        `document` is what the server lists under that name (device id, or the public key).
+        """
+        key = self.self_signing if owner == self._account.user_id else self.user_signing
+        bare = {field: value for field, value in document.items() if field not in ("unsigned", "signatures")}
+        signed = sign(bare, self._account.user_id, key.key_id, key.sign)
+        self._records.put(SIGNED, f"{owner}/{name}", (owner, name, signed))
+
+    def _signed(self) -> list[tuple[str, tuple[str, str, Json]]]:
+        return self._records.items(SIGNED, tuple[str, str, Json])
 
     def _object(self, usage: str, key: SigningKey) -> Json:
         return {"user_id": self._account.user_id, "usage": [usage], "keys": {key.key_id: key.public_key}}

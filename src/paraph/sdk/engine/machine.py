@@ -40,8 +40,14 @@ from paraph.sdk.engine.model import (
 from paraph.sdk.engine.olm import OlmPayload, OlmSessions
 from paraph.sdk.engine.outbound import OutboundSessions
 from paraph.sdk.engine.outbox import Outbox
+from paraph.sdk.engine.secrets import REQUEST as SECRET_REQUEST
+from paraph.sdk.engine.secrets import SEND as SECRET_SEND
+from paraph.sdk.engine.secrets import Secrets
 from paraph.sdk.engine.sent import Sent
+from paraph.sdk.engine.trust import Vouching
 from paraph.sdk.engine.users import Users
+from paraph.sdk.engine.verification import Verifications
+from paraph.sdk.engine.verification.model import PREFIX as VERIFICATION
 from paraph.sdk.errors import DecryptionError, SharingNeededError
 from paraph.sdk.keystore import Records
 
@@ -88,6 +94,14 @@ class DeviceEngine:
         self.inbound = InboundSessions(records)
         self.outbound = OutboundSessions(records, self.account, self.inbound)
         self.outbox = Outbox(records, random)
+        self.secrets = Secrets(
+            records, self.account, self.users, self.olm, self.outbox, random, identity=lambda: self.identity
+        )
+        self.trust = Vouching(records, self.account, self.users, self.secrets, identity=lambda: self.identity)
+        ours, theirs, verified = self.trust.ours, self.trust.theirs, self.trust.verified
+        self.verifications = Verifications(
+            self.user_id, self.device_id, self.outbox, random, ours=ours, theirs=theirs, verified=verified
+        )
         self._no_key_until: dict[Peer, int] = {}
 
     @classmethod
@@ -131,15 +145,17 @@ class DeviceEngine:
         self.account.top_up(part.one_time_keys, part.fallback_unused)
         events: list[OlmEvent] = []
         late: list[Decrypted] = []
+        self.verifications.expire(now)
         for event in part.to_device:
             payload = self._to_device(event, now)
-            if payload is None:
+            if payload is None or self._own_affair(payload, now):
                 continue
             session_id = self._room_key(payload)
             if session_id is not None:
                 late += self._retry(session_id)
             elif not payload.type.startswith(("m.room_key", "m.forwarded_room_key", "m.dummy", HISTORY_KEY)):
                 events.append(_olm_event(payload))
+        self.secrets.answer(now)
         return Received(tuple(events), tuple(late))
 
     def outgoing(self) -> list[Request]:
@@ -153,6 +169,7 @@ class DeviceEngine:
         if query is not None:
             return [query]
         lost = [d.peer for d in map(self._device, self._wedged()) if d is not None]
+        lost += [peer for peer in self.secrets.unreached() if peer not in lost]
         claims: list[Request] = [KeysClaim(tuple(lost))] if lost else []
         return claims + list(self.outbox.requests())
 
@@ -171,8 +188,12 @@ class DeviceEngine:
             case KeysQuery():
                 own = Device(self.user_id, self.device_id, self.account.curve25519, self.account.ed25519)
                 self.users.answered(request, response, own)
+                self.trust.listed(request, response)
+                self._adopt_identity()
+                self.secrets.answer(now)
             case KeysClaim():
                 self._claimed(request, response, now)
+                self.secrets.answer(now)
             case SendToDevice() | KeyShare():
                 self.outbox.done(request.txn_id)
 
@@ -366,6 +387,7 @@ class DeviceEngine:
             return None
         if event.get("type") == "m.room_key.withheld":
             self._withheld(sender, content)
+        self._in_clear(str(event.get("type")), sender, content, now)
         if event.get("type") != ENCRYPTED or content.get("algorithm") != OLM:
             return None
         try:
@@ -380,6 +402,29 @@ class DeviceEngine:
             log.warning("to-device message from %s refused: signing key is not the device's", sender)
             return None
         return payload
+
+    def _in_clear(self, event_type: str, sender: str, content: Json, now: int) -> None:
+        """What devices tell each other unsealed: each such message proves itself, or asks for a sealed answer."""
+        if event_type.startswith(VERIFICATION) and not is_partner(sender) and not is_partner(self.user_id):
+            self.verifications.receive(event_type, sender, content, now)
+        elif event_type == SECRET_REQUEST:
+            self.secrets.asked(sender, content, now)
+
+    def _own_affair(self, payload: OlmPayload, now: int) -> bool:
+        """Whether a sealed message was one that only the engine needs to see."""
+        if payload.type == SECRET_SEND:
+            self.secrets.take(payload)
+            self._adopt_identity()
+            return True
+        self._in_clear(payload.type, payload.sender, payload.content, now)
+        return payload.type == SECRET_REQUEST or payload.type.startswith(VERIFICATION)
+
+    def _adopt_identity(self) -> None:
+        """Hold the person's identity from now on, once another device has given all of it."""
+        seeds = self.secrets.seeds() if self.identity is None else None
+        if seeds is not None:
+            Identity.store(self._records, seeds, keys_uploaded=True)
+            self.identity = Identity(self._records, self.account)
 
     def _room_key(self, payload: OlmPayload) -> str | None:
         """Take in a key sent by its own device; a forwarded one proves nothing about whose it is."""
@@ -420,6 +465,7 @@ class DeviceEngine:
                 self._records.put(WEDGED, peer.curve25519, msgspec.structs.replace(wedged, pending=False))
             if not made:
                 self._no_key_until[peer] = now + CLAIM_AGAIN_MS
+                self.secrets.give_up(peer)
             elif wedged is not None and wedged.pending:
                 self._queue({peer.user_id: {peer.device_id: self.olm.encrypt(peer, "m.dummy", {})}})
 

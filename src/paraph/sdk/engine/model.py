@@ -214,6 +214,8 @@ class Device(msgspec.Struct, frozen=True, omit_defaults=True):
 class User(msgspec.Struct, frozen=True, omit_defaults=True):
     """A tracked user. `master` is pinned; `offered` is what the server shows instead ("" for none at all).
 
+    `verified`: this person or one of her devices compared codes with them under that master key. `self_signing` and
+    `user_signing` are the public keys that the master key vouches for; the latter is only shown to its owner.
     `outdated` is 0 while the device list is current, else a mark that grows with every notice of change.
     """
 
@@ -224,6 +226,9 @@ class User(msgspec.Struct, frozen=True, omit_defaults=True):
     seen: bool = False
     tracked: bool = True
     devices: tuple[Device, ...] = ()
+    verified: bool = False
+    self_signing: str | None = None
+    user_signing: str | None = None
 
     @property
     def blocked(self) -> bool:

@@ -61,11 +61,15 @@ class Users:
     def answered(self, request: KeysQuery, response: Json, own: Device | None) -> None:
         """Take in the answer to a query. `own` is this device, whose keys the server may not replace."""
         unreachable = _object(response, "failures")
-        for user_id, mark in zip(request.users, request.marks, strict=True):
+        asked = zip(request.users, request.marks, strict=True)
+        # This person first: her user-signing key says whom she has verified.
+        for user_id, mark in sorted(asked, key=lambda pair: own is None or pair[0] != own.user_id):
             user = self.get(user_id)
             if user is None or user_id.partition(":")[2] in unreachable:
                 continue
             updated = _updated(user, response, own)
+            if own is not None and user_id != own.user_id:
+                updated = _verified_by(updated, response, self.get(own.user_id))
             # A change that was announced while the query was under way makes the answer stale already.
             self._put(msgspec.structs.replace(updated, outdated=0 if user.outdated == mark else user.outdated))
 
@@ -82,6 +86,7 @@ class Users:
             # The signatures of the devices were made by the refused identity's owner: ask for them again.
             devices = tuple(msgspec.structs.replace(d, owner_signed=False) for d in user.devices)
             replaced = msgspec.structs.replace(user, master=user.offered or None, offered=None, devices=devices)
+            replaced = msgspec.structs.replace(replaced, verified=False, self_signing=None, user_signing=None)
             self._put(msgspec.structs.replace(replaced, outdated=user.outdated + 1))
 
     def accept_device(self, user_id: str, device_id: str) -> None:
@@ -90,6 +95,15 @@ class Users:
         if user.device(device_id) is None:
             raise KeyError(f"{user_id} has no device {device_id}")
         self._put(_with_device(user, device_id, accepted=True))
+
+    def verify(self, user_id: str, master: str) -> None:
+        """The person compared codes with them: this is their identity, whatever was pinned before."""
+        user = self._known(user_id)
+        if user.offered == master:
+            self.accept_identity(user_id)
+        elif user.master != master:
+            raise KeyError(f"{user_id} does not have the identity {master}")
+        self._put(msgspec.structs.replace(self._known(user_id), verified=True))
 
     def pin(self, user_id: str, master: str) -> None:
         """Pin an identity that is known by other means than the key directory."""
@@ -131,10 +145,10 @@ def _updated(user: User, response: Json, own: Device | None) -> User:
     master_object = _object(_object(response, "master_keys"), user.user_id)
     shown = _cross_signing_key(master_object, user.user_id, "master")
     user = _pinned(user, shown, master_object)
-    self_signing = None
+    self_signing = user_signing = None
     if user.master is not None and not user.blocked:
-        document = _object(_object(response, "self_signing_keys"), user.user_id)
-        self_signing = _verified_self_signing(document, user.user_id, user.master)
+        self_signing = _verified_key(response, user.user_id, user.master, "self_signing")
+        user_signing = _verified_key(response, user.user_id, user.master, "user_signing")
     listed = _object(_object(response, "device_keys"), user.user_id)
     devices = {d.device_id: d for d in user.devices}
     pin = not user.seen and user.master is None
@@ -149,7 +163,17 @@ def _updated(user: User, response: Json, own: Device | None) -> User:
         theirs = devices[own.device_id]
         if (theirs.curve25519, theirs.ed25519) != (own.curve25519, own.ed25519):
             devices[own.device_id] = msgspec.structs.replace(theirs, changed=True)
-    return msgspec.structs.replace(user, seen=True, devices=tuple(devices.values()))
+    found = msgspec.structs.replace(user, self_signing=self_signing, user_signing=user_signing)
+    return msgspec.structs.replace(found, seen=True, devices=tuple(devices.values()))
+
+
+def _verified_by(user: User, response: Json, own: User | None) -> User:
+    """The user, verified if the person's user-signing key signed the pinned master key."""
+    if own is None or own.user_signing is None or own.blocked or user.master is None or user.blocked:
+        return user
+    document = _bare(_object(_object(response, "master_keys"), user.user_id))
+    signed = _is_signed(document, own.user_id, f"ed25519:{own.user_signing}", own.user_signing)
+    return msgspec.structs.replace(user, verified=True) if signed else user
 
 
 def _pinned(user: User, shown: str | None, master_object: Json) -> User:
@@ -185,8 +209,10 @@ def _cross_signing_key(document: Json, user_id: str, usage: str) -> str | None:
     return key if isinstance(key, str) and name == f"ed25519:{key}" else None
 
 
-def _verified_self_signing(document: Json, user_id: str, master: str) -> str | None:
-    key = _cross_signing_key(document, user_id, "self_signing")
+def _verified_key(response: Json, user_id: str, master: str, usage: str) -> str | None:
+    """The user's self-signing or user-signing key, if the master key signed it."""
+    document = _object(_object(response, f"{usage}_keys"), user_id)
+    key = _cross_signing_key(document, user_id, usage)
     try:
         verify(_bare(document), user_id, f"ed25519:{master}", master)
     except ProtocolError:

@@ -15,6 +15,7 @@ from paraph.protocol.grant import Grant
 from paraph.protocol.signing import sign
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import GrantView, PartnerAccess, Peer
+from paraph.sdk.engine.secrets import LOG_KEY
 from paraph.sdk.errors import ConsentRefusedError, NotEnrolledError, SdkError, TrustError
 from paraph.sdk.keystore import Records
 from paraph.sdk.log.partners import PartnerInfo, Partners, Trust
@@ -22,7 +23,7 @@ from paraph.sdk.log.receipts import LedgerEntry
 from paraph.sdk.log.trust import Pinned
 from paraph.sdk.log.view import INTEGRATION_MS, LogView
 from paraph.sdk.person.driver import Driver
-from paraph.sdk.person.grants import LOG_KEY, Grants
+from paraph.sdk.person.grants import Grants
 from paraph.sdk.person.own_receipts import OwnReceipts
 from paraph.sdk.person.standing import GrantState, agreement_for
 from paraph.sdk.transport import PARAPH, Transport, path

@@ -22,6 +22,7 @@ from paraph.protocol.map_key import public_map_key
 from paraph.protocol.scope import check_within
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.engine.model import GrantView, PartnerAccess
+from paraph.sdk.engine.secrets import LOG_KEY
 from paraph.sdk.errors import HiddenRecordsError, LogError, NotEnrolledError, SdkError, TransportError
 from paraph.sdk.keystore import Records
 from paraph.sdk.log.partners import PartnerInfo, Partners, ProvenPartner, dated, proven
@@ -35,7 +36,6 @@ from paraph.sdk.transport import PARAPH, Transport
 
 log = logging.getLogger(__name__)
 
-LOG_KEY = "log-key"
 GIVEN_UP = "grant-given-up"
 TREES = 3
 """Trees that a view is begun under, when the platform gives up the map of one before it is asked."""

@@ -15,6 +15,7 @@ from paraph.sdk.keystore import Records
 from paraph.sdk.person.consent import Consent
 from paraph.sdk.person.drafts import Drafts
 from paraph.sdk.person.driver import Driver
+from paraph.sdk.person.verifying import Verifying
 from paraph.sdk.rooms import Message, Room, Rooms, closed_message, opened_message, plain_message
 from paraph.sdk.transport import CLIENT, Json, Transport, path
 
@@ -55,6 +56,7 @@ class Messenger:
         self.engine = engine
         self.rooms = Rooms(records, engine.user_id)
         self.drafts = Drafts(transport, records, engine, consent, self.send, self._is_in, now)
+        self.verifying = Verifying(records, engine, driver, self._say, now)
         self._sending: dict[str, asyncio.Lock] = {}
         self._looked_at: dict[str, tuple[int, int]] = {}
         self._syncing = asyncio.Lock()
@@ -82,8 +84,11 @@ class Messenger:
             answer = await self._transport.json("GET", CLIENT + "/sync", params=params, wait_ms=timeout_ms)
             with self._records.step():
                 update = self._take_in(answer)
+                self.verifying.hear((*update.messages, *update.late))
                 self._records.put(SYNC, "token", answer["next_batch"])
             await self._driver.drain()
+        await self.verifying.send_notes()
+        self.verifying.wake()
         self._note_sealed((*update.messages, *update.late))
         await self.drafts.follow()
         if self._history_due:
@@ -178,6 +183,11 @@ class Messenger:
             raise SdkError(f"room {room_id} is not encrypted; say encrypted=False to send in clear")
         async with self._sending.setdefault(room_id, asyncio.Lock()):
             return await self._send_encrypted(room_id, event_type, content, txn_id, via)
+
+    async def _say(self, room_id: str, event_type: str, content: Json, txn_id: str) -> str:
+        """Send to a room as it is: encrypted, or in clear where nothing is encrypted."""
+        room = self.rooms.get(room_id) or await self.load_room(room_id)
+        return await self.send(room_id, event_type, content, txn_id=txn_id, encrypted=room.encrypted)
 
     async def redact(self, room_id: str, event_id: str, reason: str | None = None) -> str:
         """Take a message's content back, as far as the server and obliging clients can; returns the redaction's id."""

@@ -22,6 +22,7 @@ from paraph.sdk.person.driver import Driver
 from paraph.sdk.person.history import Collector, History, Self, fork_evidence
 from paraph.sdk.person.messaging import Messenger
 from paraph.sdk.person.standing import GrantState
+from paraph.sdk.person.verifying import Verification
 from paraph.sdk.rooms import Message
 from paraph.sdk.transport import CLIENT, PARAPH, Json, Transport
 
@@ -213,6 +214,25 @@ class Person(Messenger):
         """Take in another own device's room keys; how many were new. What they open is never shown as verified."""
         with self._records.step():
             return self.engine.inbound.import_(list(exported))
+
+    # Verification
+
+    async def verify(self, user_id: str, device_id: str | None = None, *, room_id: str | None = None) -> Verification:
+        """Ask somebody to compare emoji: a person (all her devices), one device, or a person in a room.
+
+        With another device of one's own, the one that lacks the secrets of `export_secrets` gets them at the end.
+        Raises SdkError where there is no device to ask.
+        """
+        return await self.verifying.request(user_id, device_id, room_id)
+
+    def verifications(self) -> list[Verification]:
+        """The verifications under way, those that others ask for included."""
+        return self.verifying.all()
+
+    def is_verified(self, user_id: str) -> bool:
+        """Whether this person has compared codes with them, on this device or on one whose signature shows it."""
+        user = self.engine.users.get(user_id)
+        return user is not None and user.verified and not user.blocked
 
     # Files
 
