@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,14 @@ import pytest
 import pytest_asyncio
 
 from tests.interop.device import Device, sign_up
+from tests.interop.js_sdk_party import JsSdkParty, JsSdkProcess
 from tests.interop.nio_party import NioParty
 from tests.interop.olm_machine_party import OlmMachineParty
 from tests.interop.person_party import PersonParty
 from tests.support.server import RunningServer
 
 PACKAGE = Path(__file__).parent / "node"
-OLDEST_NODE = 20
+OLDEST_NODE = 22
 INSTALL_WITHIN = 90
 
 
@@ -92,7 +93,8 @@ def install_packages(found: Node) -> None:
 
 StartNio = Callable[..., Awaitable[NioParty]]
 StartOlmMachine = Callable[..., Awaitable[OlmMachineParty]]
-StartPerson = Callable[[str], Awaitable[PersonParty]]
+StartJsSdk = Callable[..., Awaitable[JsSdkParty]]
+StartPerson = Callable[..., Awaitable[PersonParty]]
 
 
 @pytest_asyncio.fixture
@@ -125,13 +127,37 @@ async def olm_machine(server: RunningServer, node: str) -> AsyncIterator[StartOl
         await party.close()
 
 
+@pytest.fixture(scope="module")
+def js_sdk_process(node: str) -> Iterator[JsSdkProcess]:
+    """One Node process for all matrix-js-sdk clients of a module: loading the library takes a second."""
+    process = JsSdkProcess(node)
+    yield process
+    process.close()
+
+
+@pytest_asyncio.fixture
+async def js_sdk(server: RunningServer, js_sdk_process: JsSdkProcess) -> AsyncIterator[StartJsSdk]:
+    """`await js_sdk("name")` signs up and returns a party; `log_in=True` for an account that exists."""
+    parties: list[JsSdkParty] = []
+
+    async def start(name: str, *, log_in: bool = False) -> JsSdkParty:
+        begin = JsSdkParty.log_in if log_in else JsSdkParty.sign_up
+        parties.append(await begin(js_sdk_process, server.url, name))
+        return parties[-1]
+
+    yield start
+    for party in parties:
+        await party.close()
+
+
 @pytest_asyncio.fixture
 async def person(server: RunningServer) -> AsyncIterator[StartPerson]:
-    """`await person("name")` signs up with Paraph's own client and returns a party."""
+    """`await person("name")` signs up with Paraph's own client; `log_in=True` for an account that exists."""
     parties: list[PersonParty] = []
 
-    async def start(name: str) -> PersonParty:
-        parties.append(await PersonParty.sign_up(server.url, name))
+    async def start(name: str, *, log_in: bool = False) -> PersonParty:
+        begin = PersonParty.log_in if log_in else PersonParty.sign_up
+        parties.append(await begin(server.url, name))
         return parties[-1]
 
     yield start

@@ -26,6 +26,13 @@ class PersonParty(Party):
         await party.step(0)
         return party
 
+    @classmethod
+    async def log_in(cls, url: str, name: str) -> PersonParty:
+        """Log in to an account that exists, as a new device that holds nothing yet."""
+        party = cls(await Person.login(url, name, PASSWORD))
+        await party.step(0)
+        return party
+
     async def create_room(self, invite: list[str]) -> str:
         return await self.person.create_room(invite)
 
