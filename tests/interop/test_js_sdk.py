@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.interop.conftest import StartJsSdk, StartNio, StartPerson
-from tests.interop.party import converse, meet
+from tests.interop.party import PATIENCE, converse, meet
 
 pytestmark = pytest.mark.slow
 
@@ -52,14 +54,78 @@ async def test_conversation_with_everything(js_sdk: StartJsSdk, person: StartPer
     await one.sees(room, lambda v: v["events"][said]["replies"] == 1, "the thread's count")
     assert (await ours.read(room, threaded)).body == "In a thread."
 
-    assert (await one.look(room))["unread"] > 0
+    last = await two.send(room, "Well?")
+    await one.sees(room, lambda v: v["unread"] > 0, "something unread")
     await two.do("typing", room_id=room, typing=True)
     await one.sees(room, lambda v: v["typing"] == [two.user_id], "who types")
     await two.do("typing", room_id=room, typing=False)
     await one.sees(room, lambda v: v["typing"] == [], "who stopped")
-    await one.do("read_up_to", room_id=room, event_id=threaded)
+    await one.do("read_up_to", room_id=room, event_id=last)
     await one.sees(room, lambda v: v["unread"] == 0, "nothing unread")
-    await two.sees(room, lambda v: one.user_id in v["events"][threaded]["read_by"], "the receipt")
+    await two.sees(room, lambda v: one.user_id in v["events"][last]["read_by"], "the receipt")
 
     await two.do("redact", room_id=room, event_id=reply, reason="a slip")
     await one.sees(room, lambda v: v["events"][reply]["redacted"], "the redaction")
+
+
+async def test_files_go_both_ways(js_sdk: StartJsSdk, person: StartPerson) -> None:
+    """An attachment that one library encrypted and uploaded is downloaded and opened by the other."""
+    theirs, ours = await js_sdk("js-files"), await person("person-files")
+    room = await meet(theirs, ours)
+    sent = await theirs.do("send_file", room_id=room, name="seen.txt", text="Zażółć gęślą jaźń 🎬")
+    await ours.read(room, sent)
+    (message,) = [one for one in await ours.person.messages(room) if one.event_id == sent]
+    assert (await ours.person.download(message)).decode() == "Zażółć gęślą jaźń 🎬"
+    back = await ours.person.send_file(room, b"Two tickets.", name="tickets.txt")
+    await theirs.read(room, back)
+    assert await theirs.do("open_file", room_id=room, event_id=back) == "Two tickets."
+
+
+async def test_people_rooms_and_rules(js_sdk: StartJsSdk, person: StartPerson) -> None:
+    """Names, the directory, an upgrade, rules of notification, account data, devices and the end of a session."""
+    theirs, ours = await js_sdk("js-host"), await person("person-found")
+    room = await meet(theirs, ours)
+    await theirs.do("set_name", name="The Host")
+    await theirs.sees(room, lambda v: v["names"][theirs.user_id] == "The Host", "her new name")
+    assert (await theirs.do("profile", user_id=theirs.user_id))["displayname"] == "The Host"
+    assert ours.user_id in await theirs.do("find_people", term="person-found")
+
+    said = await ours.send(room, "Shall we?")
+    await theirs.read(room, said)
+    assert await theirs.do("push_rule", room_id=room, event_id=said) == {"notify": True, "highlight": False}
+    content = {"shown": ["films"]}
+    assert await theirs.do("account_data", type="org.example.shown", content=content) == content
+
+    upgraded = await theirs.do("upgrade", room_id=room, version="11")
+    await theirs.sees(room, lambda v: v["successor"] == upgraded, "where the room went on")
+    await theirs.sees(upgraded, lambda v: v["encrypted"], "the new room")
+
+    assert await theirs.do("devices") == [theirs.device_id]
+    await theirs.do("logout")
+    second = await js_sdk("js-host", log_in=True)
+    assert await second.do("devices") == [second.device_id]
+
+
+async def test_a_new_device_recovers_with_the_key(js_sdk: StartJsSdk, person: StartPerson) -> None:
+    """Identity out of secret storage and old messages out of the backup, with nothing but the recovery key."""
+    first, ours = await js_sdk("js-recovers"), await person("person-recalls")
+    room = await meet(first, ours)
+    key = await first.do("set_up_recovery")
+    said = [await first.send(room, "An old message."), await ours.send(room, "And its answer.")]
+    for event_id in said:
+        await first.read(room, event_id)
+    await first.do("backed_up", count=2)
+    await first.do("logout")
+
+    second = await js_sdk("js-recovers", log_in=True)
+    await second.until(lambda: set(said) <= second.unopened, "the old messages, closed")
+    restored = await second.do("recover", recovery_key=key)
+    assert restored == {"total": 2, "imported": 2}
+    assert (await second.read(room, said[0])).body == "An old message."
+    assert (await second.read(room, said[1])).body == "And its answer."
+    assert all((await second.do("owns")).values())
+    await ours.read(room, said[0])
+    async with asyncio.timeout(PATIENCE):
+        await ours.person.sync()
+    reply = await ours.send(room, "Welcome back.")
+    assert (await second.read(room, reply)).body == "Welcome back."

@@ -132,7 +132,7 @@ export class JsSdkClient {
     return {
       invited: rooms.filter((room) => room.getMyMembership() === "invite").map((room) => room.roomId),
       members: Object.fromEntries(joined.map((room) => [room.roomId, room.getJoinedMembers().map((m) => m.userId)])),
-      messages: events.filter((e) => e.isEncrypted() && e.getType() === "m.room.message" && e.getContent().body).map(plain),
+      messages: events.filter(opened).map(plain),
       unopened: events.filter((event) => event.isDecryptionFailure()).map((event) => event.getId()),
     };
   }
@@ -323,8 +323,8 @@ export class JsSdkClient {
     return this.#recovery.set_up();
   }
 
-  async backed_up() {
-    return this.#recovery.backed_up();
+  async backed_up({ count }) {
+    await this.#recovery.backed_up(count);
   }
 
   async recover({ recovery_key }) {
@@ -335,6 +335,11 @@ export class JsSdkClient {
   async owns() {
     return (await this.#crypto.getCrossSigningStatus()).privateKeysCachedLocally;
   }
+}
+
+function opened(event) {
+  const text = event.getType() === "m.room.message" && event.getContent().body;
+  return text && event.isEncrypted() && !event.isDecryptionFailure();
 }
 
 function plain(event) {

@@ -1,5 +1,6 @@
 // Secret storage and key backup of matrix-js-sdk: set up with a recovery key, recover with it on a new device.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { decodeRecoveryKey } from "matrix-js-sdk/lib/crypto-api/index.js";
 
 export class Recovery {
@@ -28,18 +29,17 @@ export class Recovery {
     return made.encodedPrivateKey;
   }
 
-  /** Wait until every key is in the backup; how many the server has. */
-  async backed_up() {
-    const crypto = this.client.getCrypto();
-    const done = new Promise((resolve) => this.client.on("crypto.keyBackupSessionsRemaining", (n) => n === 0 && resolve()));
-    if ((await crypto.getKeyBackupInfo())?.count === 0) await done;
-    return (await crypto.getKeyBackupInfo()).count;
+  /** Wait until so many keys are in the backup. */
+  async backed_up(count) {
+    const version = () => this.client.http.authedRequest("GET", "/room_keys/version"); // the client has an older one
+    while ((await version()).count < count) await sleep(50);
   }
 
   /** On a new device: the person's identity out of secret storage, and the room keys out of the backup. */
   async recover(recoveryKey) {
     const crypto = this.client.getCrypto();
     this.#key = decodeRecoveryKey(recoveryKey);
+    await crypto.userHasCrossSigningKeys(this.client.getUserId(), true); // has it look, before it compares
     await crypto.bootstrapCrossSigning({});
     await crypto.loadSessionBackupPrivateKeyFromSecretStorage();
     await crypto.checkKeyBackupAndEnable();

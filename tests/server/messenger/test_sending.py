@@ -16,6 +16,8 @@ from paraph.protocol.base64 import b64url
 from paraph.server.http import MatrixError
 from tests.server.messenger.house import CIPHERTEXT, House, house
 
+VERIFY = "m.key.verification.request"
+
 
 async def test_an_event_id_is_the_hash_of_what_is_stored(home: House) -> None:
     """From the stored columns and the content anyone can compute the event id again, for messages and for state."""
@@ -96,6 +98,12 @@ def _annotation(event_id: str) -> dict[str, Any]:
     [
         ("m.room.message", {"msgtype": "m.text", "body": "plain"}, 403, "M_FORBIDDEN"),
         ("org.example.note", {"body": "plain"}, 403, "M_FORBIDDEN"),
+        ("m.key.verification.ready", {"from_device": "D", "methods": [], "body": "plain"}, 403, "M_FORBIDDEN"),
+        ("m.key.verification.cancel", {"code": "m.user", "reason": "w" * 1001}, 403, "M_FORBIDDEN"),
+        ("m.key.verification.gossip", {}, 403, "M_FORBIDDEN"),
+        ("m.room.message", {"msgtype": VERIFY, "body": "plain"}, 403, "M_FORBIDDEN"),
+        ("m.room.message", {"msgtype": VERIFY, "body": "w" * 1001, "to": "@a:b"}, 403, "M_FORBIDDEN"),
+        ("m.room.message", {"msgtype": VERIFY, "body": "plain", "to": "@a:b", "url": "mxc://a/b"}, 403, "M_FORBIDDEN"),
         ("m.room.encrypted", {}, 400, "M_BAD_JSON"),
         ("m.room.encrypted", CIPHERTEXT | {"algorithm": "m.olm.v1.curve25519-aes-sha2"}, 400, "M_BAD_JSON"),
         ("m.room.encrypted", CIPHERTEXT | {"ciphertext": {"a": 1}}, 400, "M_BAD_JSON"),
@@ -124,6 +132,25 @@ async def test_bad_messages_are_refused_and_nothing_is_written(
     answer = await author.send(room, content, kind=kind)
     assert (answer.status, answer["errcode"]) == (status, errcode)
     assert await home.event_count() == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("m.room.message", {"msgtype": VERIFY, "body": "Verify me.", "to": "@a:b", "from_device": "D", "methods": []}),
+        ("m.key.verification.key", {"key": "c2Vzc2lvbg"}),
+        ("m.key.verification.cancel", {"code": "m.user", "reason": "not now"}),
+        ("m.key.verification.done", {}),
+    ],
+)
+async def test_devices_verify_each_other_in_clear(home: House, kind: str, content: dict[str, Any]) -> None:
+    """What stock clients send unencrypted to compare emoji in a room is taken, in the specification's fields."""
+    author = home.device("author")
+    room = await author.create()
+    asked = await author.send(room, {"msgtype": VERIFY, "body": "Verify me.", "to": "@a:b"}, kind="m.room.message")
+    relation = {"m.relates_to": {"rel_type": "m.reference", "event_id": asked["event_id"]}}
+    whole = content if kind == "m.room.message" else content | relation
+    assert (await author.send(room, whole, kind=kind)).status == 200
 
 
 async def test_what_is_no_json_is_refused(home: House) -> None:

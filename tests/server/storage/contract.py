@@ -183,6 +183,22 @@ class DatabaseContract:
             await notes.write(bad)
         assert seen == ["good"]
 
+    async def test_the_caller_resumes_before_whom_the_write_wakes(self, notes: Database) -> None:
+        """Whoever waits for what a write brings has its turn after the one who wrote."""
+        turns: list[str] = []
+        woken = asyncio.Event()
+
+        async def wait() -> None:
+            await woken.wait()
+            turns.append("woken")
+
+        async def write() -> None:
+            await notes.write(lambda tx: tx.after_commit(woken.set))
+            turns.append("wrote")
+
+        await asyncio.gather(wait(), write())
+        assert turns == ["wrote", "woken"]
+
     async def test_a_read_sees_one_moment(self, notes: Database) -> None:
         """Two statements of one read agree even while writes are queued."""
         pending = [asyncio.create_task(notes.write(lambda tx, n=n: add(tx, n))) for n in range(20)]
