@@ -30,7 +30,7 @@ SELECT value, (
     SELECT MAX(position) FROM (
         SELECT near.position, near.type FROM events AS near WHERE near.room_id = value AND near.position <= :upto
         ORDER BY near.position DESC LIMIT :depth
-    ) WHERE type IN (SELECT kinds.value FROM json_each(:types) AS kinds)
+    ) WHERE type IN (SELECT value FROM json_each(:types))
 ) FROM json_each(:rooms);
 
 -- name: rooms_former
