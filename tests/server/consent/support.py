@@ -22,6 +22,7 @@ from paraph.protocol.documents import parse
 from paraph.protocol.entry import grant_key, public_leaf
 from paraph.protocol.signing import SigningKey, document_hash, sign
 from paraph.server.accounts.service import Accounts
+from paraph.server.app import ROOMS
 from paraph.server.config import Settings
 from paraph.server.consent.gate import GrantGate
 from paraph.server.consent.http import endpoints as consent_endpoints
@@ -61,19 +62,6 @@ SERVER = "example.org"
 ISSUER = "http://example.org"
 DAY = 86_400_000
 NOW = 1_760_000_000_000
-ROOMS = [
-    "accounts",
-    "ledger",
-    "devices",
-    "messenger",
-    "media",
-    "consent",
-    "inbox",
-    "inbox.feed",
-    "inbox.attachments",
-    "inbox.people",
-    "inbox.webhooks",
-]
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _serial = itertools.count(1)
 
@@ -240,6 +228,16 @@ class PartnerParty:
         return jwt.encode({"alg": alg}, claims, key or self.client, algorithms=[alg])
 
 
+class Everybody:
+    """The accounts of a server on which whoever is named exists."""
+
+    server_name = SERVER
+
+    def exists(self, _tx: Any, _user_id: str) -> bool:
+        """Whether there is this person."""
+        return True
+
+
 class World:
     """The deployment, its people and its partners."""
 
@@ -251,7 +249,7 @@ class World:
         self.partner_keys = PartnerKeys(SERVER, self.clock)
         self.devices = Devices(
             database,
-            cast(Accounts, None),  # asked for nothing here
+            cast(Accounts, Everybody()),
             self.clock,
             notify=lambda people, position: self.messenger.devices_changed(people, position),
             shares_room=lambda tx, user_id: self.messenger.shares_room(tx, user_id),
@@ -631,7 +629,7 @@ def one_time_key(device: Device, key_id: str) -> dict[str, Any]:
 @asynccontextmanager
 async def world(data: Path) -> AsyncIterator[World]:
     """A running deployment; stopped and closed at the end."""
-    database = await open_test_database(data / "paraph.db", [f"paraph.server.{room}" for room in ROOMS])
+    database = await open_test_database(data / "paraph.db", ROOMS)
     try:
         made = World(database, data)
         await made.ledger.start()
