@@ -197,3 +197,30 @@ async def test_a_room_at_a_glance(open_home: House) -> None:
     left = await friend.call("GET", path)
     assert (left["membership"], left["messages"]["chunk"][-1]["type"]) == ("leave", "m.room.member")
     assert outcome(await open_home.device("stranger").call("GET", path)) == "M_FORBIDDEN"
+
+
+async def test_members_as_of_a_moment_and_by_kind(home: House) -> None:
+    """/members takes a sync token as `at`, and keeps or leaves out one membership; state comes as an event if asked."""
+    author, friend = home.device("author"), home.device("friend")
+    room = await author.create(preset="public_chat")
+    before = (await author.next())["next_batch"]
+    assert await act(friend, room, "join") == "ok"
+    joined = (await author.next())["next_batch"]
+    assert await act(friend, room, "leave") == "ok"
+
+    async def members(**params: str) -> set[str]:
+        chunk = (await author.call("GET", f"{room_path(room)}/members", **params))["chunk"]
+        assert {event["room_id"] for event in chunk} <= {room}
+        return {event["state_key"] for event in chunk}
+
+    both = {author.user_id, friend.user_id}
+    assert await members() == both
+    assert await members(at=before) == {author.user_id}
+    assert await members(at=joined, membership="join") == both
+    assert await members(membership="leave") == {friend.user_id}
+    assert await members(not_membership="leave") == {author.user_id}
+    assert await members(membership="knock") == set()
+    member = f"{room_path(room)}/state/m.room.member/{friend.user_id}"
+    assert await author.call("GET", member, format="content") == {"membership": "leave"}
+    event = await author.call("GET", member, format="event")
+    assert (event["sender"], event["room_id"], event["content"]) == (friend.user_id, room, {"membership": "leave"})

@@ -101,7 +101,7 @@ QUERIES = (
 _COUNTED = ("events", "memberships", "room_aliases", "listed_rooms", "complaints")
 
 pytestmark = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
-_settings = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_settings = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 async def _stored(home: House) -> list[Any]:

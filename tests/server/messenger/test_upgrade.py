@@ -138,3 +138,21 @@ async def test_a_replacement_is_encrypted_where_rooms_must_be(home: House) -> No
     old = await author.create(preset="public_chat")
     new = (await _upgrade(author, old))["replacement_room"]
     assert await state(author, new, "m.room.encryption") == {"algorithm": "m.megolm.v1.aes-sha2"}
+
+
+async def test_a_room_closed_to_partners_stays_closed(home: House) -> None:
+    """What a member closed is closed in the new room as well, before anybody follows; she alone reopens it."""
+    author, friend = home.device("author"), home.device("friend")
+    old = await author.create(friend, preset="public_chat")
+    read = home.messenger.core.database.read
+    assert outcome(await put_state(friend, old, "org.paraph.closed", {"closed": True}, friend.user_id)) == "ok"
+    told: list[tuple[str, str, bool]] = []
+    home.hooks.on_closed.append(lambda _tx, room_id, user_id, closed: told.append((room_id, user_id, closed)))
+    new = (await _upgrade(author, old))["replacement_room"]
+    assert await read(lambda tx: home.messenger.is_closed(tx, new))
+    assert (new, friend.user_id, True) in told
+    assert outcome(await put_state(author, new, "org.paraph.closed", {"closed": False}, author.user_id)) == "ok"
+    assert await read(lambda tx: home.messenger.is_closed(tx, new))
+    assert await act(friend, new, "join") == "ok"
+    assert outcome(await put_state(friend, new, "org.paraph.closed", {"closed": False}, friend.user_id)) == "ok"
+    assert not await read(lambda tx: home.messenger.is_closed(tx, new))

@@ -20,6 +20,7 @@ from paraph.server.messenger.directory.listing import Listing
 from paraph.server.messenger.errors import not_joined, unsupported_version
 from paraph.server.messenger.model import (
     CANONICAL_ALIAS,
+    CLOSED,
     CREATE,
     ENCRYPTION,
     JOIN_RULES,
@@ -121,6 +122,13 @@ class Upgrade:
             new.put(person.user_id, person.device_id, ENCRYPTION, "", {"algorithm": MEGOLM})
         for event in _further(old.room):
             new.put(person.user_id, person.device_id, event.type, event.state_key or "", event.content)
+        self._stay_closed(old.room, new)
+
+    def _stay_closed(self, old: Room, new: RoomWrite) -> None:
+        """Whoever closed the old room to partners has closed the new one, which she alone reopens."""
+        for (kind, user_id), event in old.state.items():
+            if kind == CLOSED and event.content.get("closed") is True:
+                new.put(user_id, "", CLOSED, user_id, event.content)
 
     def _move_names(self, tx: Transaction, old: RoomWrite, new: RoomWrite, person: PersonPrincipal) -> None:
         """Aliases lead to the new room from now on, and it takes the old one's place in the public list."""
