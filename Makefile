@@ -74,6 +74,10 @@ bench: $(READY) ## what a message costs, beside a bare server in the same run
 soak: $(READY) ## kill -9 under load, 50 times on each database
 	@PARAPH_KILLS=50 $(BIN)/pytest -q tests/server/test_durability.py --timeout 1800 $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(READY) ## made-up requests at every endpoint of the people's API, 500 at each
+	@PARAPH_FUZZ=$${PARAPH_FUZZ:-500} $(BIN)/pytest -q tests/server/test_fuzz.py --timeout 7200 $(ARGS)
+
 .PHONY: faults
 faults: $(READY) ## let 200 of all durable steps of the log fail, each in its way
 	@PARAPH_FAULTS=$${PARAPH_FAULTS:-200} $(BIN)/pytest -q tests/server/ledger/test_faults.py --timeout 1800 $(ARGS)
