@@ -176,6 +176,7 @@ class Counts:
             events = newest.get(room_id, [])[::-1]
             facts = self._facts(tx, room_id, user_id, members)
             self._take(unread, user_id, events, facts, partial(self._core.relations.thread_of, tx))
+            unread.upto = upto
         self._keep(user_id, found)
         return found
 

@@ -16,7 +16,7 @@ from paraph.server.messenger.push.ruleset import Rule, Rules, encode, predefined
 from paraph.server.messenger.views import View
 from paraph.server.storage import Transaction
 
-ROOMS_PER_READ = 20
+ROOMS_PER_READ = 10
 """Rooms counted from the tables before others get their turn on the event loop."""
 
 

@@ -264,7 +264,7 @@ class Sync:
         """Say of every joined room in the answer how much of it is unread, as of the end of the answer."""
         apart = window.plan.definition.room.timeline.unread_thread_notifications
         joined = {room_id: there.position for room_id in rooms.join if (there := view.rooms.get(room_id)) is not None}
-        for room_id, unread in (await self._push.unread(window.person.user_id, joined, window.upto)).items():
+        for room_id, unread in (await self._push.unread(window.person.user_id, joined, window.upto, view)).items():
             section = rooms.join[room_id]
             section.unread_notifications = unread.main if apart else unread.total
             if apart and (threads := unread.threads):
