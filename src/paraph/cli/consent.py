@@ -49,7 +49,7 @@ def consent(
     screen = Screen(as_json=as_json, yes=yes, decline=decline)
     chosen = _Chosen(verbs, rooms, purposes, days, retention_days)
     try:
-        asyncio.run(screen.run(SqliteStore.open(store, passphrase=_passphrase()), link, chosen))
+        asyncio.run(screen.run(SqliteStore.open(store, passphrase=passphrase()), link, chosen))
     except ConsentRefusedError:
         fail("nothing was signed, and nothing is allowed; to let the partner know, add --decline")
     except (SdkError, ProtocolError) as error:
@@ -165,6 +165,7 @@ def _day(at: int) -> str:
         return "the end of the calendar"
 
 
-def _passphrase() -> str:
+def passphrase() -> str:
+    """The passphrase of a device's store, from the environment or asked for."""
     given = os.environ.get(PASSPHRASE)
     return typer.prompt("Passphrase", hide_input=True, err=True) if given is None else given

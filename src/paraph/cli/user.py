@@ -1,7 +1,8 @@
-"""`paraph user`: accounts and registration tokens, from the operator's side."""
+"""`paraph user`: accounts and registration tokens, from the operator's side; and whom a person's device verifies."""
 
 import secrets
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -11,7 +12,9 @@ import typer
 from paraph.cli.admin import Admin, AsJson, Data
 from paraph.cli.output import emit_json, emit_rows, out
 
-app = typer.Typer(no_args_is_help=True, help="Make, list and end accounts of a running server; invite people.")
+app = typer.Typer(
+    no_args_is_help=True, help="Make, list and end accounts of a running server; invite people; verify somebody."
+)
 
 _USERS = "/_paraph/v1/admin/users"
 _TOKENS = "/_paraph/v1/admin/registration-tokens"
@@ -141,6 +144,26 @@ def uninvite(
         emit_json({"id": token_id})
     else:
         out.print(f"{token_id} lets nobody in any more")
+
+
+@app.command()
+def verify(
+    store: Annotated[Path, typer.Option(help="The key store of one of your devices; nothing else may have it open.")],
+    user_id: Annotated[str | None, typer.Argument(help="Whom to ask; left out, this waits for who asks you.")] = None,
+    device: Annotated[str | None, typer.Option(help="Ask this device alone.")] = None,
+    room: Annotated[str | None, typer.Option(help="Ask in this conversation, as Element does.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare emoji with somebody, or with another device of your own, and trust its keys from then on.
+
+    Compare them by another way than this platform: side by side, or over the telephone. With your own user id, the one
+    of your two devices that lacks your identity gets it from the other. The store's passphrase is read from
+    PARAPH_PASSPHRASE, or asked for.
+
+    Example: paraph user verify @correspondent:localhost --store author.store
+    """
+    # The operator's commands above need no keys, and start without the libraries for them.
+    import_module("paraph.cli.verify").verify(store, user_id, device, room, as_json=as_json)
 
 
 def _of(user_id: str, what: str) -> str:
