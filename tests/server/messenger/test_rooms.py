@@ -304,3 +304,16 @@ async def test_a_new_name_reaches_every_room(home: House) -> None:
     assert (await author.call("GET", "/profile/@nobody:paraph.test"))["errcode"] == "M_NOT_FOUND"
     found = await author.call("POST", "/user_directory/search", {"search_term": "fer"})
     assert found["results"] == [{"user_id": friend.user_id, "display_name": "Fern"}]
+
+
+async def test_what_a_state_event_replaces_is_no_part_of_its_size(home: House) -> None:
+    """Large state is replaced by as large state: the content before stands beside the event, and does not count."""
+    author = home.device("author")
+    room = await author.create()
+    for letter in "ab":
+        assert (await _put(author, room, "org.example.large", {"x": letter * 60_000})).status == 200
+    refused = await _put(author, room, "org.example.large", {"x": "c" * 66_000})
+    assert (refused.status, refused["errcode"]) == (413, "M_TOO_LARGE")
+    page = await author.call("GET", f"/rooms/{quote(room)}/messages", dir="b", limit="1")
+    unsigned = page["chunk"][0]["unsigned"]
+    assert (unsigned["membership"], unsigned["prev_content"]) == ("join", {"x": "a" * 60_000})

@@ -103,8 +103,11 @@ class Core:
         return room
 
     def room_now(self, tx: Transaction, room_id: str) -> Room | None:
-        """The room as what is durable has it, to look at only, within a read. Does not keep what it had to load."""
-        return self.rooms.held(room_id) or self.store.load_room(tx, room_id)
+        """The room as what is durable has it, within a read: to look at its state and members, and at nothing else.
+
+        Does not keep what it had to load.
+        """
+        return self.rooms.held(room_id) or self.store.load_state(tx, room_id)
 
     def ignored(self, tx: Transaction, user_id: str) -> frozenset[str]:
         """Whom a person ignores."""
@@ -210,7 +213,7 @@ class RoomWrite:
             events.canonical_content(content),
             self._core.clock(),
             state_key=state_key,
-            extra=_replaced(previous),
+            unsigned=_replaced(previous),
         )
         return self.write(event, kind, state_key, content)
 
@@ -254,4 +257,4 @@ def _replaced(previous: Event | None) -> bytes:
     if previous is None:
         return b""
     unsigned = {"prev_content": previous.content, "replaces_state": previous.event_id}
-    return b',"unsigned":' + msgspec.json.encode(unsigned)
+    return msgspec.json.encode(unsigned)

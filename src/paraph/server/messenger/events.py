@@ -66,13 +66,14 @@ def seal(
     *,
     state_key: str | None = None,
     extra: bytes = b"",
+    unsigned: bytes = b"",
     nonce: str | None = None,
     txn_id: str | None = None,
 ) -> Event:
     """An event without a position yet, from canonical `content`; raises M_TOO_LARGE.
 
-    `extra` are further members of the client event, each with a comma before it (`,"unsigned":{...}`). Where there is
-    any `unsigned`, it is the last one (see `shown`).
+    `extra` are further members of the client event, each with a comma before it. `unsigned`, where there is any, is an
+    object that is not empty; it comes last (see `shown`), and is no part of what may be only so large.
     """
     nonce = nonce or new_nonce()
     room, who, kind = _encode(room_id), _encode(sender), _encode(event_type)
@@ -99,6 +100,8 @@ def seal(
     )
     if len(json) + len(room) + 11 > MAX_EVENT_BYTES:
         raise too_large(f"the event is larger than {MAX_EVENT_BYTES} bytes")
+    if unsigned:
+        json = b'%b,"unsigned":%b}' % (json[:-1], unsigned)
     return Event(0, event_id, room_id, sender, device_id, event_type, state_key, ts, nonce, txn_id, None, json)
 
 

@@ -135,6 +135,12 @@ class Store:
         tail.reverse()
         return Room.loaded(room_id, state, visibilities, tail, receipt[0] if receipt else 0)
 
+    def load_state(self, tx: Transaction, room_id: str) -> Room | None:
+        """A room's state as this transaction sees it, without its past; None if there is no such room."""
+        state = self.state_at(tx, room_id, END)
+        rules = [event for event in state if (event.type, event.state_key) == (VISIBILITY, "")]
+        return Room.loaded(room_id, state, rules, [], 0) if state else None
+
     def state_at(self, tx: Transaction, room_id: str, upto: int) -> list[Event]:
         """The room's state as of position `upto`, oldest first."""
         return [Event(*row) for row in tx.rows(self._sql.state_at, {"room_id": room_id, "upto": upto})]

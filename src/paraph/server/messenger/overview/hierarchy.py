@@ -6,6 +6,7 @@ what is decided by what is so now. At most `MAX_ROOMS` rooms are walked.
 
 from __future__ import annotations
 
+import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -26,6 +27,8 @@ CHILD = "m.space.child"
 SPACE = "m.space"
 MAX_PAGE = 50
 MAX_ROOMS = 1_000
+ROOMS_PER_READ = 20
+"""Rooms looked at before others get their turn on the event loop."""
 MAX_ORDER = 50
 Raw = msgspec.Raw
 encode = msgspec.json.Encoder().encode
@@ -82,48 +85,71 @@ class Hierarchy:
 
     async def page(self, person: PersonPrincipal, room_id: str, walk: Walk, limit: int) -> HierarchyPage:
         """The rooms of a space that the person may know of; raises M_FORBIDDEN if the space itself is none of them."""
+        await self._core.look(lambda tx: self._check(tx, room_id, person.user_id))
+        walking = _Walking(self._core, person.user_id, room_id, walk, limit)
+        for _ in range(MAX_ROOMS // ROOMS_PER_READ + 1):
+            if not await self._core.database.read(walking.on):
+                break
+            await asyncio.sleep(0)
+        return walking.page
 
-        def read(tx: Transaction) -> HierarchyPage:
-            root = self._core.room_now(tx, room_id)
-            if root is None or not may_know(self._core, tx, root, person.user_id):
-                raise forbidden(f"{room_id} is no room that you may look into")
-            return self._page(tx, person.user_id, room_id, walk, limit)
+    def _check(self, tx: Transaction, room_id: str, user_id: str) -> None:
+        root = self._core.room_now(tx, room_id)
+        if root is None or not may_know(self._core, tx, root, user_id):
+            raise forbidden(f"{room_id[:80]} is no room that you may look into")
 
-        return await self._core.look(read)
 
-    def _page(self, tx: Transaction, user_id: str, root: str, walk: Walk, limit: int) -> HierarchyPage:
-        page, seen, met = HierarchyPage([]), {root}, 0
-        ahead = [_Node(root, 0)]
-        while ahead and len(seen) <= MAX_ROOMS:
-            node = ahead.pop()
-            room = self._core.room_now(tx, node.room_id)
-            if room is None or not may_know(self._core, tx, room, user_id):
-                continue
-            if len(page.rooms) == limit:
-                page.next_batch = _token(walk, met)
-                return page
-            children = self._children(room, walk, node)
-            met += 1
-            if met > walk.shown:
-                page.rooms.append(_shown(room, children))
-            new = [str(child.state_key) for child in children if child.state_key not in seen]
-            seen.update(new)
-            ahead += [_Node(child, node.depth + 1) for child in reversed(new)]
-        return page
+class _Walking:
+    """One walk, a few rooms at a time. `met` counts the rooms that may be known of."""
 
-    def _children(self, room: Room, walk: Walk, node: _Node) -> list[Event]:
-        """The room's links to its children, in their order; none where the walk goes no deeper."""
-        if _content(room, "m.room.create").get("type") != SPACE or node.depth == walk.max_depth:
-            return []
-        found: list[tuple[tuple[bool, str, int, str], Event]] = []
-        for (kind, child), event in room.state.items():
-            content = event.content if kind == CHILD else {}
-            via = content.get("via")
-            if not isinstance(via, list) or not via or (walk.suggested_only and content.get("suggested") is not True):
-                continue
-            order = _order(content.get("order"))
-            found.append(((order is None, order or "", event.ts, child), event))
-        return [event for _, event in sorted(found, key=lambda entry: entry[0])]
+    def __init__(self, core: Core, user_id: str, root: str, walk: Walk, limit: int) -> None:
+        self.page = HierarchyPage([])
+        self._core = core
+        self._user_id = user_id
+        self._walk = walk
+        self._limit = limit
+        self._seen = {root}
+        self._ahead = [_Node(root, 0)]
+        self._met = 0
+
+    def on(self, tx: Transaction) -> bool:
+        """Look at the next rooms; returns whether there is more to look at."""
+        for _ in range(ROOMS_PER_READ):
+            if not self._ahead or self.page.next_batch is not msgspec.UNSET:
+                return False
+            self._visit(tx, self._ahead.pop())
+        return True
+
+    def _visit(self, tx: Transaction, node: _Node) -> None:
+        room = self._core.room_now(tx, node.room_id)
+        if room is None or not may_know(self._core, tx, room, self._user_id):
+            return
+        if len(self.page.rooms) == self._limit:
+            self.page.next_batch = _token(self._walk, self._met)
+            return
+        children = _children(room, self._walk, node)
+        self._met += 1
+        if self._met > self._walk.shown:
+            self.page.rooms.append(_shown(room, children))
+        new = [str(child.state_key) for child in children if child.state_key not in self._seen]
+        new = new[: MAX_ROOMS - len(self._seen)]
+        self._seen.update(new)
+        self._ahead += [_Node(child, node.depth + 1) for child in reversed(new)]
+
+
+def _children(room: Room, walk: Walk, node: _Node) -> list[Event]:
+    """The room's links to its children, in their order; none where the walk goes no deeper."""
+    if _content(room, "m.room.create").get("type") != SPACE or node.depth == walk.max_depth:
+        return []
+    found: list[tuple[tuple[bool, str, int, str], Event]] = []
+    for (kind, child), event in room.state.items():
+        content = event.content if kind == CHILD else {}
+        via = content.get("via")
+        if not isinstance(via, list) or not via or (walk.suggested_only and content.get("suggested") is not True):
+            continue
+        order = _order(content.get("order"))
+        found.append(((order is None, order or "", event.ts, child), event))
+    return [event for _, event in sorted(found, key=lambda entry: entry[0])]
 
 
 def _order(value: Any) -> str | None:
