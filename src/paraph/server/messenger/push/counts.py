@@ -27,7 +27,7 @@ from paraph.server.storage import Transaction
 MAX_COUNTED = 200
 MAX_ROOMS = 100_000
 MAX_NOTICES = 1_000_000
-"""Of all people together, in memory; who synced longest ago is forgotten first."""
+"""Of all people together, in memory; what was loaded longest ago is forgotten first."""
 MAIN = "main"
 UNTHREADED = ""
 
@@ -140,24 +140,22 @@ class Counts:
         self._held.clear()
         self._notices = 0
 
-    def unchanged(self, user_id: str, room_id: str, view: View) -> Unread | None:
-        """What was counted last, if nothing has happened in the room since, as far as the person's view knows."""
+    def from_memory(self, user_id: str, room_id: str, upto: int, view: View | None) -> Unread | None:
+        """As of `upto`, if memory knows, else None; a view knows where nothing has happened."""
         unread = self._held.get((user_id, room_id))
-        if unread is None or unread.upto < max(view.floor, view.recent.get(room_id, 0)):
+        if unread is None:
             return None
-        return unread
-
-    def from_memory(self, user_id: str, room_id: str, upto: int) -> Unread | None:
-        """As of `upto`, if memory knows; else it is for `from_tables` to say."""
-        unread, room = self._held.get((user_id, room_id)), self._core.rooms.held(room_id)
-        if unread is None or room is None or unread.upto < room.tail_from or not self._rules.known(user_id):
+        at = unread.upto
+        if at >= upto or (view is not None and at >= view.floor and at >= view.recent.get(room_id, 0)):
+            return unread
+        room = self._core.rooms.held(room_id)
+        if room is None or at < room.tail_from or not self._rules.known(user_id):
             return None
-        if unread.upto < upto:
-            try:
-                self._take(unread, user_id, room.events_after(unread.upto, upto), HeldRoom(room, user_id), _unknown)
-            except _NeedsTables:
-                return None
-            unread.upto = upto
+        try:
+            self._take(unread, user_id, room.events_after(at, upto), HeldRoom(room, user_id), _unknown)
+        except _NeedsTables:
+            return None
+        unread.upto = upto
         return unread
 
     def from_tables(self, tx: Transaction, user_id: str, rooms: Mapping[str, int], upto: int) -> dict[str, Unread]:

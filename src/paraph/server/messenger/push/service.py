@@ -63,8 +63,7 @@ class Push:
         found: dict[str, Unread] = {}
         missing: list[str] = []
         for room_id in rooms:
-            unread = None if view is None else self.counts.unchanged(user_id, room_id, view)
-            unread = unread or self.counts.from_memory(user_id, room_id, upto)
+            unread = self.counts.from_memory(user_id, room_id, upto, view)
             if unread is None:
                 missing.append(room_id)
             else:
