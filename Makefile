@@ -79,7 +79,7 @@ fuzz: $(READY) ## made-up requests at every endpoint of the people's API, 500 at
 	@PARAPH_FUZZ=$${PARAPH_FUZZ:-500} $(BIN)/pytest -q tests/server/test_fuzz.py --timeout 7200 $(ARGS)
 
 .PHONY: faults
-faults: $(READY) ## let 200 of all durable steps of the log fail, each in its way
+faults: $(READY) ## let 200 of all durable steps of the log fail, on each database, each in its way
 	@PARAPH_FAULTS=$${PARAPH_FAULTS:-200} $(BIN)/pytest -q tests/server/ledger/test_faults.py --timeout 1800 $(ARGS)
 
 .PHONY: mutants

@@ -1,9 +1,10 @@
 """A process that makes one thing fail at one durable step of another process: its child.
 
-Started as `python -m tests.server.ledger.faults BASE`, it reads one job a line, `{"data", "step", "mode"}` in JSON,
-forks a child that writes a log below `data` (a copy of BASE, which it makes first), and answers with one line: how the
-child ended. The child counts every durable step that the ledger takes, whichever code takes it: writes, syncs, renames,
-new folders, removals, what SQLite makes durable. At the step that the job names it is killed, or the step fails.
+Started as `python -m tests.server.ledger.faults BASE DATABASE`, it reads one job a line, `{"data", "database", "step",
+"mode"}` in JSON, forks a child that writes a log below `data` (a copy of BASE, which it makes first), and answers with
+one line: how the child ended. The child counts every durable step that the ledger takes, whichever code takes it:
+writes, syncs, renames, new folders, removals, what SQLite or PostgreSQL makes durable. At the step that the job names
+it is killed, or the step fails.
 
 What the child acknowledged, signed and counted is in files beside `data`, written in a way that outlives SIGKILL.
 """
@@ -18,12 +19,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from psycopg.errors import DiskFull
+
 from paraph.protocol import entry as protocol
+from paraph.server.app import open_database
+from paraph.server.config import Settings
 from paraph.server.ledger.service import Ledger
-from paraph.server.storage import Database, StorageError, Transaction
+from paraph.server.storage import Database, StorageError, Transaction, migrate
+from paraph.server.storage.migrations import load
+from paraph.server.storage.postgresql import PostgresqlDatabase
+from paraph.server.storage.postgresql.wire import Lost
 from paraph.tlog import checkpoint
 from paraph.tlog.merkle import leaf_hash
 from tests.server.ledger.support import NOON, PERSON, K, running_ledger
@@ -52,15 +61,8 @@ class Steps:
 
     def take(self, name: str, do: Callable[[], Any], error: type[Exception] = OSError, half: Any = None) -> Any:
         """One step: done, or failed as the job says."""
-        with self._lock:
-            self._count += 1
-            fails = self._count == self._fail_at
-        if not fails:
-            self._names.add(name)
+        if not self.fails(name):
             return do()
-        self._names.add(f"{name} ! {self._mode}")
-        if self._mode == "kill-before":
-            os.kill(os.getpid(), signal.SIGKILL)
         if self._mode == "half-written" and half is not None:
             half()
         if self._mode.endswith("after"):
@@ -71,6 +73,16 @@ class Steps:
                     os.kill(os.getpid(), signal.SIGKILL)
         number = errno.EIO if self._mode.startswith("broken") else errno.ENOSPC
         raise error(number, os.strerror(number)) if error is OSError else error(os.strerror(number))
+
+    def fails(self, name: str) -> str:
+        """Count one step; how it is to fail, "" if it is not. It is killed before it here."""
+        with self._lock:
+            self._count += 1
+            fails = self._count == self._fail_at
+        self._names.add(f"{name} ! {self._mode}" if fails else name)
+        if fails and self._mode == "kill-before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self._mode if fails else ""
 
     def name_of(self, place: Any, folder: int | None = None) -> str:
         """A path, or the path behind a descriptor, as it is called below the data folder."""
@@ -142,6 +154,25 @@ def watch_sqlite(steps: Steps) -> None:
     sqlite3.connect = lambda *rest, **how: connect(*rest, **{"factory": Connection, **how})
 
 
+def watch_postgresql(steps: Steps) -> None:
+    """Put the steps before PostgreSQL's commits: it refuses one, or the connection breaks before or after it."""
+    commit = PostgresqlDatabase._end
+
+    async def end(self: PostgresqlDatabase, kept: Any) -> None:
+        mode = steps.fails("postgresql COMMIT")
+        if mode in ("no-space", "half-written"):
+            raise DiskFull("could not write to file: no space left on device")
+        if mode != "broken-before":
+            await commit(self, kept)
+        if mode == "kill-after":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if mode:
+            self._writer.close()
+            raise Lost("server closed the connection unexpectedly")
+
+    PostgresqlDatabase._end = end  # type: ignore[method-assign]
+
+
 def watch_signatures(data: Path) -> None:
     """Note down every signed tree before anybody gets it."""
     signed, sign = Journal(data.with_name(f"{data.name}.signed")), checkpoint.sign
@@ -168,10 +199,17 @@ def records(ledger: Ledger, salt: str, count: int) -> Callable[[Transaction], li
     return run
 
 
-async def work(data: Path, groups: tuple[int, ...]) -> None:
+async def opened(data: Path, setting: str) -> Database:
+    """The ledger's database of a data folder: a file in it, or a PostgreSQL database."""
+    database = open_database(Settings(data=data, database=setting))
+    await migrate(database, load(["paraph.server.ledger"], database.dialect))
+    return database
+
+
+async def work(data: Path, setting: str, groups: tuple[int, ...]) -> None:
     """Record group by group; each is acknowledged when its write returns, and waited for until it is in the log."""
     acknowledged = Journal(data.with_name(f"{data.name}.acknowledged"))
-    async with running_ledger(data) as (database, ledger):
+    async with running_ledger(data, database=await opened(data, setting)) as (database, ledger):
         for group in groups:
             hashes = await insistent(database, ledger, group)
             for hashed in hashes:
@@ -191,14 +229,15 @@ async def insistent(database: Database, ledger: Ledger, group: int) -> list[byte
             continue
 
 
-def child(data: Path, step: int | None, mode: str, groups: tuple[int, ...] = GROUPS) -> int:
+def child(data: Path, setting: str, step: int | None, mode: str, groups: tuple[int, ...] = GROUPS) -> int:
     """Run the work; exit status 0 when it is done, 3 when the start was refused, 4 for what must never happen."""
     steps = Steps(data, step, mode)
     watch_files(steps)
     watch_sqlite(steps)
+    watch_postgresql(steps)
     watch_signatures(data)
     try:
-        asyncio.run(work(data, groups))
+        asyncio.run(work(data, setting, groups))
     except (OSError, StorageError, sqlite3.Error) as error:
         print(f"refused: {error}", file=sys.stderr)  # noqa: T201
         return 3
@@ -222,16 +261,16 @@ def forked(run: Callable[[], int]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def main(base: Path) -> None:
+def main(base: Path, setting: str) -> None:
     """Make the base, then do one job for each line."""
-    status = forked(lambda: child(base, None, "", (BASE_LEAVES - 100, 97)))
+    base.mkdir()
+    status = forked(lambda: child(base, setting, None, "", (BASE_LEAVES - 100, 97)))
     print(json.dumps({"status": status}), flush=True)  # noqa: T201
     for line in sys.stdin:
         job = json.loads(line)
-        data, step, mode = Path(job["data"]), job["step"], job["mode"]
-        status = forked(lambda data=data, step=step, mode=mode: child(data, step, mode))  # type: ignore[misc]
+        status = forked(partial(child, Path(job["data"]), job["database"], job["step"], job["mode"]))
         print(json.dumps({"status": status}), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])
