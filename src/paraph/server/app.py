@@ -162,7 +162,11 @@ class Server:
         self.consent = Consent(self.database, self.ledger, self.devices, self.messenger, gate, site, clock=clock)
         # Grants end first: then nothing is written into the rooms about partners of someone who has left.
         self.accounts.on_deactivate += [self.consent.grants.on_deactivate, self.messenger.memberships.leave_all]
-        self.accounts.on_deactivate += [self.backups.on_deactivate, self.messenger.profiles.on_deactivate]
+        self.accounts.on_deactivate += [
+            self.backups.on_deactivate,
+            self.messenger.profiles.on_deactivate,
+            self.messenger.personal.on_deactivate,
+        ]
         self.inbox = Inbox(self.database, self.ledger, self.devices, self.messenger, self.consent, hooks, clock)
         self.attachments = Attachments(self.database, self.ledger, self.consent, self.messenger, self.media)
         self.people = People(self.database, self.ledger, self.consent, self.messenger, self.inbox.opaque)

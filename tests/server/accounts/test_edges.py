@@ -87,3 +87,8 @@ async def test_other_origins_may_ask(home: House) -> None:
         assert "Authorization" in answer.headers["access-control-allow-headers"]
     head = await home.client.head(f"{V3}/login")
     assert (head.status_code, int(head.headers["content-length"]) > 0) == (200, True)
+
+
+async def test_there_is_no_oauth_for_people(home: House) -> None:
+    """Clients that look for it are told so in the way that the specification asks for."""
+    refused(await home.client.get("/_matrix/client/v1/auth_metadata"), 404, "M_UNRECOGNIZED")

@@ -44,3 +44,16 @@ async def test_data_is_an_object(home: House, content: Any) -> None:
     )
     assert (answer.status_code, answer.json()["errcode"]) == (400, "M_BAD_JSON")
     assert (await author.call("GET", path)).status == 404
+
+
+async def test_the_end_of_an_account_ends_her_data(home: House) -> None:
+    """What she kept for herself, for a room too, and her filters are gone."""
+    author = home.device("author")
+    room = await author.create()
+    kept = (await author.call("POST", f"/user/{author.user_id}/filter", {}))["filter_id"]
+    paths = [f"/user/{author.user_id}", f"/user/{author.user_id}/rooms/{quote(room)}"]
+    for path in paths:
+        await author.call("PUT", f"{path}/account_data/m.x", {"a": 1})
+    await home.messenger.core.database.write(lambda tx: home.messenger.personal.on_deactivate(tx, author.user_id))
+    for path in (*(f"{path}/account_data/m.x" for path in paths), f"/user/{author.user_id}/filter/{kept}"):
+        assert (await author.call("GET", path)).status == 404

@@ -24,6 +24,11 @@ WHILE_LOCKED = frozenset(
 )
 """What a locked person may do."""
 WHILE_SUSPENDED = WHILE_LOCKED | {
+    "POST /_matrix/client/v4/sync",
+    "POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+    f"POST {_V3}/search",
+    f"POST {_V3}/publicRooms",
+    f"POST {_V3}/user_directory/search",
     f"POST {_V3}/account/password",
     f"POST {_V3}/account/deactivate",
     f"POST {_V3}/delete_devices",

@@ -8,7 +8,7 @@ from paraph.server.messenger.service import Messenger
 from paraph.server.messenger.versions import DEFAULT_VERSION, ROOM_VERSIONS
 
 CLIENT = "/_matrix/client/v3"
-VERSIONS = [f"v1.{minor}" for minor in range(1, 14)]
+VERSIONS = [f"v1.{minor}" for minor in range(1, 20)]
 
 UNSTABLE_FEATURES = {"org.matrix.simplified_msc3575": True, "org.matrix.msc4222": True}
 """Proposals that are served: sliding sync, and the state after a timeline."""

@@ -9,6 +9,7 @@ import msgspec
 
 from paraph.server.http import MatrixError, PersonPrincipal
 from paraph.server.messenger import auth_members as auth
+from paraph.server.messenger.blocking import check_invitable
 from paraph.server.messenger.core import Core, RoomWrite, check_address
 from paraph.server.messenger.errors import bad_json, forbidden, no_third_party, not_found, not_joined
 from paraph.server.messenger.events import check_name
@@ -136,6 +137,8 @@ class Memberships:
         else:  # whoever was never here can be banned all the same
             check_address(target)
         check(work.room, person.user_id, target)
+        if membership == "invite":
+            check_invitable(tx, target)
         profile = self._core.store.profile(tx, target) if membership == "invite" else Profile()
         return self._put(work, person, target, member_content(membership, profile, reason, extra))
 

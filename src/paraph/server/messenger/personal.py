@@ -94,6 +94,10 @@ class Personal:
 
         await self._core.database.write(write)
 
+    def on_deactivate(self, tx: Transaction, user_id: str) -> None:
+        """An account ends: what its owner kept for herself goes."""
+        self._core.store.forget_personal(tx, user_id)
+
     # Typing
 
     async def set_typing(self, person: PersonPrincipal, room_id: str, typing: bool, seconds: float) -> None:

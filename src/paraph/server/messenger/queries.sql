@@ -123,6 +123,12 @@ SELECT room_id, content FROM account_data WHERE user_id = :user_id AND room_id >
 -- name: room_data
 SELECT type, content FROM account_data WHERE user_id = :user_id AND room_id = :room_id ORDER BY type;
 
+-- name: forget_account_data!
+DELETE FROM account_data WHERE user_id = :user_id;
+
+-- name: forget_filters!
+DELETE FROM filters WHERE user_id = :user_id;
+
 -- name: account_data_after
 SELECT room_id, type, content, position FROM account_data
 WHERE user_id = :user_id AND position > :after AND position <= :upto ORDER BY position;

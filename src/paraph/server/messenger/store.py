@@ -268,6 +268,11 @@ class Store:
         params = {"user_id": user_id, "after": after, "upto": upto}
         return [(row[0], row[1], row[2], row[3]) for row in tx.rows(self._sql.account_data_after, params)]
 
+    def forget_personal(self, tx: Transaction, user_id: str) -> None:
+        """Forget what a person kept for herself alone."""
+        tx.run(self._sql.forget_account_data, {"user_id": user_id})
+        tx.run(self._sql.forget_filters, {"user_id": user_id})
+
     def profile(self, tx: Transaction, user_id: str) -> Profile:
         """How a person shows itself; empty if it never said."""
         row = tx.row(self._sql.profile, {"user_id": user_id})

@@ -419,7 +419,7 @@ async def test_clients_find_their_way(home: House) -> None:
     author = home.device("author")
     versions = await author.call("GET", "/_matrix/client/versions")
     assert versions["versions"][0] == "v1.1"
-    assert versions["versions"][-1] == "v1.13"
+    assert versions["versions"][-1] == "v1.19"
     assert "m.homeserver" in await author.call("GET", "/.well-known/matrix/client")
     capabilities = (await author.call("GET", "/capabilities"))["capabilities"]
     assert capabilities["m.room_versions"]["default"] == "11"

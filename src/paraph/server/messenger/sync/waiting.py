@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from paraph.server.messenger import events
+from paraph.server.messenger.blocking import blocks_invitations
 from paraph.server.messenger.model import ENCRYPTION, MEMBER, Event
 from paraph.server.messenger.rooms_at_once import Entry, RoomsAtOnce
 from paraph.server.messenger.sync.rooms import Window
@@ -29,7 +30,10 @@ class Waiting:
         self._window = window
 
     def invited(self, tx: Transaction, rooms: list[str]) -> dict[str, InvitedRoom]:
-        """Stripped state for somebody invited, with who invites; nothing from people whom she ignores."""
+        """Stripped state for somebody invited, with who invites; nothing from people whom she ignores, and nothing at
+        all while she takes no invitations."""
+        if not rooms or blocks_invitations(tx, self._window.person.user_id):
+            return {}
         told = {
             room_id: found
             for room_id, found in self._stripped(tx, rooms).items()
