@@ -317,3 +317,24 @@ async def test_what_a_state_event_replaces_is_no_part_of_its_size(home: House) -
     page = await author.call("GET", f"/rooms/{quote(room)}/messages", dir="b", limit="1")
     unsigned = page["chunk"][0]["unsigned"]
     assert (unsigned["membership"], unsigned["prev_content"]) == ("join", {"x": "a" * 60_000})
+
+
+async def test_every_room_is_encrypted_where_it_must_be(home: House) -> None:
+    """Public and listed rooms as well as private ones, and whatever replaces them, refuse plain messages."""
+    author = home.device("author")
+    for body in ({"visibility": "public"}, {"preset": "public_chat"}, {"preset": "private_chat"}, {}):
+        room = await author.create(**body)
+        assert await _state(author, room, "m.room.encryption") == {"algorithm": "m.megolm.v1.aes-sha2"}
+        plain = await author.send(room, {"body": "x"}, kind="m.room.message")
+        assert plain["errcode"] == "M_FORBIDDEN"
+
+
+async def test_the_test_profile_leaves_encryption_to_clients(open_home: House) -> None:
+    """Without require_encryption a room is encrypted if its creator says so, and plain messages are taken."""
+    author = open_home.device("author")
+    asked = [{"type": "m.room.encryption", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}]
+    for body in ({"visibility": "public"}, {"preset": "private_chat"}, {"initial_state": asked}):
+        room = await author.create(**body)
+        encrypted = "errcode" not in await _state(author, room, "m.room.encryption")
+        assert encrypted is ("initial_state" in body)
+        assert (await author.send(room, {"body": "x"}, kind="m.room.message")).status == 200

@@ -37,6 +37,8 @@ async def test_a_summary(home: House) -> None:
     }
     assert await _summary(friend, room) == expected
     assert await _summary(friend, f"#films:{SERVER}") == expected
+    proposed = "/_matrix/client/unstable/im.nheko.summary/summary"
+    assert await friend.call("GET", f"{proposed}/{quote(room)}", via=SERVER) == expected
     assert (await _summary(author, room))["membership"] == "join"
     assert outcome(await _summary(friend, f"!none:{SERVER}")) == "M_NOT_FOUND"
     assert outcome(await _summary(friend, f"#none:{SERVER}")) == "M_NOT_FOUND"

@@ -9,6 +9,8 @@ from paraph.server.messenger.overview.hierarchy import MAX_PAGE, MAX_ROOMS, Hier
 from paraph.server.messenger.overview.service import Overview
 
 CLIENT = "/_matrix/client/v1"
+PROPOSED = "/_matrix/client/unstable/im.nheko.summary/summary"
+"""Where clients look that take a server for one of before version 1.15, as they take this one."""
 _SWITCH = {None: False, "false": False, "true": True}
 
 
@@ -40,5 +42,6 @@ def endpoints(overview: Overview, hierarchy: Hierarchy, aliases: Aliases) -> lis
     on, person = _Overview(overview, hierarchy, aliases), Access.PERSON
     return [
         Endpoint("GET", f"{CLIENT}/room_summary/{{room_id}}", person, on.summary, "What a room is."),
+        Endpoint("GET", f"{PROPOSED}/{{room_id}}", person, on.summary, "What a room is, as it was proposed (MSC3266)."),
         Endpoint("GET", f"{CLIENT}/rooms/{{room_id}}/hierarchy", person, on.hierarchy, "The rooms of a space."),
     ]
