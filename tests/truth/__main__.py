@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tests.truth.model import times
 from tests.truth.play import Row, play
-from tests.truth.table import COLUMNS, LEGEND, cells, markdown
+from tests.truth.table import LEGEND, cells, grouped, markdown
 
 out = Console()
 
@@ -31,11 +31,11 @@ def main() -> int:
 
 
 def _print(change: str, rows: list[Row]) -> None:
-    table = Table(
-        "verb", *(name for name, _, _ in COLUMNS), "as designed", title=f"{change}: {', '.join(times(change))}"
-    )
-    for row in rows:
-        table.add_row(row.verb, *cells(change, row.said, row.found), "yes" if row.found == row.expected else "NO")
+    made = [cells(change, row.said, row.found) for row in rows]
+    columns = grouped(made)
+    table = Table("verb", *(name for name, _ in columns), "as designed", title=f"{change}: {' → '.join(times(change))}")
+    for row, found in zip(rows, made, strict=True):
+        table.add_row(row.verb, *(found[at] for _, at in columns), "yes" if row.found == row.expected else "NO")
     out.print(table)
 
 

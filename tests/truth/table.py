@@ -84,7 +84,7 @@ def rows() -> list[tuple[str, str, list[str]]]:
 
 def markdown() -> str:
     """The rows in which anything opens; kinds and verbs for which all is the same stand together."""
-    columns = _grouped(rows())
+    columns = grouped([row for _, _, row in rows()])
     lines = ["| change | said | verbs | " + " | ".join(name for name, _ in columns) + " |"]
     lines.append("|---" * (3 + len(columns)) + "|")
     for change, verbs, row in rows():
@@ -95,9 +95,9 @@ def markdown() -> str:
     return "\n".join(lines)
 
 
-def _grouped(made: list[tuple[str, str, list[str]]]) -> list[tuple[str, int]]:
+def grouped(made: list[list[str]]) -> list[tuple[str, int]]:
     """Columns that say the same in every row, under one name, with the place of the first of them."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for at in range(len(COLUMNS)):
-        groups.setdefault(tuple(row[at] for _, _, row in made), []).append(at)
+        groups.setdefault(tuple(row[at] for row in made), []).append(at)
     return [(", ".join(COLUMNS[at][0] for at in group), group[0]) for group in groups.values()]

@@ -29,12 +29,15 @@ async def open_database(data: Path) -> Database:
 
 @asynccontextmanager
 async def running_ledger(
-    data: Path, cadence: Cadence = QUICK, database: Database | None = None
+    data: Path,
+    cadence: Cadence = QUICK,
+    database: Database | None = None,
+    clock: Callable[[], int] = lambda: NOON,
 ) -> AsyncIterator[tuple[Database, Ledger]]:
     """A started ledger and its database (the running test's own if none is given); stopped and closed at the end."""
     database = database or await open_database(data)
     try:
-        ledger = Ledger(database, data, ORIGIN, clock=lambda: NOON, cadence=cadence)
+        ledger = Ledger(database, data, ORIGIN, clock=clock, cadence=cadence)
         await ledger.start()
         try:
             yield database, ledger

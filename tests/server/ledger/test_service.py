@@ -156,6 +156,15 @@ async def test_an_idle_log_signs_a_heartbeat_epoch(tmp_path: Path) -> None:
     assert all(isinstance(protocol.parse_leaf(leaf), protocol.EpochLeaf) for leaf in logged)
 
 
+async def test_a_clock_that_jumps_brings_a_heartbeat(tmp_path: Path) -> None:
+    """After a machine has slept its log shows at once that it is fresh, whatever the other clock says."""
+    times = [NOON]
+    async with running_ledger(tmp_path, clock=lambda: times[-1]) as (_, ledger):
+        size = ledger.size
+        times.append(NOON + 61_000)
+        await until(lambda: ledger.size > size)
+
+
 async def test_stopping_lets_go_of_whoever_waits_for_a_leaf(tmp_path: Path) -> None:
     """A long poll does not hold up the end of the server."""
     async with running_ledger(tmp_path) as (database, ledger):
