@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from paraph.server.messenger.following import MAX_STRETCH
 from paraph.server.messenger.views import View
 from paraph.server.storage import Transaction
-from tests.server.messenger.house import Device, House, house
+from tests.server.messenger.house import CIPHERTEXT, Device, House, house
 from tests.server.messenger.test_interleavings import DEVICES, PEOPLE, World, step
 
 pytestmark = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
@@ -254,3 +254,32 @@ async def test_a_process_in_which_nobody_syncs_reads_nothing(
     await here.send(await here.create())
     await heard(homes[1])
     assert homes[1].messenger.core.database.position == homes[0].messenger.core.database.position
+
+
+async def test_what_is_unread_and_what_relates_is_known_everywhere(homes: tuple[House, House]) -> None:
+    """Messages, receipts, rules and edits that another process took in count, and are bundled, here as well."""
+    author, _ = both(homes, "author")
+    reader, reader_there = both(homes, "friend")
+    room = await author.create(reader)
+    await reader_there.next()
+
+    async def unread() -> int:
+        await heard(homes[1])
+        section = (await reader_there.next())["rooms"]["join"][room]
+        return int(section["unread_notifications"]["notification_count"])
+
+    sent = [(await author.send(room))["event_id"] for _ in range(3)]
+    assert await unread() == 3
+    await reader.call("POST", f"/rooms/{quote(room)}/receipt/m.read/{quote(sent[1])}", {})
+    assert await unread() == 1
+    relation = {"rel_type": "m.replace", "event_id": sent[2]}
+    edit = await author.send(room, CIPHERTEXT | {"m.relates_to": relation})
+    assert await unread() == 1
+    since = reader_there.since
+    await reader.call("PUT", "/pushrules/global/override/.m.rule.master/enabled", {"enabled": True})
+    await author.send(room)
+    assert await unread() == 0
+    events = (await reader_there.sync())["rooms"]["join"][room]["timeline"]["events"]
+    (edited,) = [event for event in events if event["event_id"] == sent[2]]
+    assert edited["unsigned"]["m.relations"]["m.replace"]["event_id"] == edit["event_id"]
+    assert since != reader_there.since

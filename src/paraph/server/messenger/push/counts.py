@@ -17,7 +17,7 @@ import msgspec
 from paraph.server.messenger.core import Core
 from paraph.server.messenger.model import MEMBER, REDACTION, Event, Receipt
 from paraph.server.messenger.push.evaluator import RoomFacts
-from paraph.server.messenger.push.rules import RulesOf
+from paraph.server.messenger.push.rules import Known, RulesOf
 from paraph.server.messenger.relations.model import THREAD, relation_of
 from paraph.server.messenger.room import Room
 from paraph.server.messenger.rooms_at_once import RoomsAtOnce, Stretch
@@ -48,12 +48,13 @@ class Notice(NamedTuple):
 
 
 class Unread:
-    """One person in one room: what she has not read of the events up to `upto`, oldest first."""
+    """One person in one room: what she has not read of the events up to `upto`, oldest first, by these rules."""
 
-    __slots__ = ("_counts", "found", "read", "upto")
+    __slots__ = ("_counts", "found", "read", "rules", "upto")
 
-    def __init__(self, upto: int, read: dict[str, int]) -> None:
+    def __init__(self, upto: int, read: dict[str, int], rules: Known) -> None:
         self.upto = upto
+        self.rules = rules
         self.read = read
         self.found: dict[str, Notice] = {}
         self._counts: dict[str, Count] = {}
@@ -143,13 +144,13 @@ class Counts:
     def from_memory(self, user_id: str, room_id: str, upto: int, view: View | None) -> Unread | None:
         """As of `upto`, if memory knows, else None; a view knows where nothing has happened."""
         unread = self._held.get((user_id, room_id))
-        if unread is None:
+        if unread is None or unread.rules is not self._rules.held(user_id):
             return None
         at = unread.upto
         if at >= upto or (view is not None and at >= view.floor and at >= view.recent.get(room_id, 0)):
             return unread
         room = self._core.rooms.held(room_id)
-        if room is None or at < room.tail_from or not self._rules.known(user_id):
+        if room is None or at < room.tail_from:
             return None
         try:
             self._take(unread, user_id, room.events_after(at, upto), HeldRoom(room, user_id), _unknown)
@@ -160,7 +161,7 @@ class Counts:
 
     def from_tables(self, tx: Transaction, user_id: str, rooms: Mapping[str, int], upto: int) -> dict[str, Unread]:
         """As of `upto`, for rooms by the position where she joined: a few statements, however many rooms."""
-        self._rules.load(tx, user_id)
+        rules = self._rules.load(tx, user_id)
         own = self._core.store.own_reads(tx, list(rooms), user_id)
         reads = {room_id: {UNTHREADED: since, **own.get(room_id, {})} for room_id, since in rooms.items()}
         for room_id, since in rooms.items():
@@ -170,7 +171,7 @@ class Counts:
         members = self._tables.members(tx, [room_id for room_id in rooms if self._core.rooms.held(room_id) is None])
         found: dict[str, Unread] = {}
         for room_id, read in reads.items():
-            unread = found[room_id] = Unread(upto, read)
+            unread = found[room_id] = Unread(upto, read, rules)
             events = newest.get(room_id, [])[::-1]
             facts = self._facts(tx, room_id, user_id, members)
             self._take(unread, user_id, events, facts, partial(self._core.relations.thread_of, tx))
@@ -200,7 +201,7 @@ class Counts:
     def _take(
         self, unread: Unread, user_id: str, events: Iterable[Event], room: RoomFacts, thread_of: ThreadOf
     ) -> None:
-        evaluator, ignored = self._rules.of(user_id)
+        evaluator, ignored = unread.rules
         before = len(unread.found)
         for event in events:
             if event.sender == user_id:

@@ -48,7 +48,6 @@ class Past:
         floors = [found[-1].position for found in newest.values() if len(found) == PER_ROOM]
         floor = max(floors, default=0)
         reads = self._core.store.own_reads(tx, list(joined), person.user_id)
-        self._rules.load(tx, person.user_id)
         found: list[dict[str, Any]] = []
         merged = sorted((event for each in newest.values() for event in each), key=lambda one: -one.position)
         for event in merged:
@@ -65,7 +64,7 @@ class Past:
         self, tx: Transaction, person: PersonPrincipal, event: Event, reads: dict[str, int], highlights: bool
     ) -> dict[str, Any] | None:
         """The notification that an event was, if it is to be listed."""
-        evaluator, ignored = self._rules.of(person.user_id)
+        evaluator, ignored = self._rules.load(tx, person.user_id)
         room = self._core.room_now(tx, event.room_id)
         if event.sender == person.user_id or event.sender in ignored or room is None:
             return None

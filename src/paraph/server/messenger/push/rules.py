@@ -1,9 +1,8 @@
-"""People's rules in memory, ready to be asked: loaded when first needed, forgotten when account data changes."""
+"""People's rules in memory, ready to be asked: loaded when first needed, forgotten when they change."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
 import msgspec
 
@@ -14,7 +13,8 @@ from paraph.server.storage import Announcement, Transaction
 
 PUSH_RULES = "m.push_rules"
 MAX_PEOPLE = 20_000
-_owner = msgspec.json.Decoder(list[Any])
+CHANGED = "messenger.push_rules"
+_account_data = msgspec.json.Decoder(tuple[str, int, bool])
 
 Known = tuple[Evaluator, frozenset[str]]
 
@@ -27,21 +27,27 @@ class RulesOf:
         self.legacy = not core.require_encryption
         self._shared = Evaluator.shared(legacy=self.legacy)
         self._held: OrderedDict[str, Known] = OrderedDict()
-        core.database.listen("messenger.account_data", self._changed)
+        core.database.listen(CHANGED, self._changed)
+        core.database.listen("messenger.account_data", self._data_changed)
+
+    def changed(self, tx: Transaction, user_id: str) -> None:
+        """To be called in the write that changes a person's rules."""
+        tx.announce(CHANGED, user_id)
 
     def _changed(self, announcement: Announcement) -> None:
-        self._held.pop(_owner.decode(announcement.payload)[0], None)
+        self._held.pop(announcement.payload, None)
 
-    def known(self, user_id: str) -> bool:
-        """Whether a person's rules are in memory."""
-        return user_id in self._held
+    def _data_changed(self, announcement: Announcement) -> None:
+        user_id, _, ignores = _account_data.decode(announcement.payload)
+        if ignores:
+            self._held.pop(user_id, None)
 
-    def of(self, user_id: str) -> Known:
-        """A person's rules and whom she ignores; `known` or `load` came before."""
-        return self._held[user_id]
+    def held(self, user_id: str) -> Known | None:
+        """A person's rules, if they are in memory; others than before once they have changed."""
+        return self._held.get(user_id)
 
     def load(self, tx: Transaction, user_id: str) -> Known:
-        """As `of`, from the tables if need be."""
+        """A person's rules and whom she ignores, from the tables if need be."""
         if user_id not in self._held:
             data = self._core.store.account_data(tx, user_id, "", PUSH_RULES)
             evaluator = self._shared if data is None else Evaluator(stored(data, user_id, legacy=self.legacy))

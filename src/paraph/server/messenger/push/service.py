@@ -49,6 +49,7 @@ class Push:
             if len(data) > MAX_DATA_BYTES:
                 raise too_large(f"push rules have at most {MAX_DATA_BYTES} bytes")
             self._personal.put_data(tx, person, "", PUSH_RULES, data)
+            self.rules.changed(tx, person.user_id)
 
         await self._core.database.write(write)
 
