@@ -246,3 +246,17 @@ async def test_notifications_are_listed_until_read(open_home: House) -> None:
     assert (found["room_id"], found["actions"][0], "profile_tag" in found) == (rooms[1], "notify", True)
     for bad in ({"only": "some"}, {"from": "x"}, {"limit": "x"}):
         assert (await other.call("GET", "/notifications", **bad))["errcode"] == "M_INVALID_PARAM"
+
+
+async def test_a_new_pusher_is_not_told_of_what_came_before(home: House) -> None:
+    """Though others, set earlier, still are."""
+    author, other = home.device("author"), home.device("correspondent")
+    room = await author.create(other)
+    async with hook() as early, hook() as late:
+        await set_pusher(other, pusher(url_of(early), "early"))
+        first = await say(author, room, CIPHERTEXT, "m.room.encrypted")
+        await set_pusher(other, pusher(url_of(late), "late"))
+        second = await say(author, room, CIPHERTEXT, "m.room.encrypted")
+        async with sending(home):
+            assert [call["event_id"] for call in await calls(early, 2)] == [first, second]
+            assert [call["event_id"] for call in await calls(late, 1)] == [second]
