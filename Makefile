@@ -12,6 +12,11 @@ RUN_REQUIREMENTS := requirements/main.txt requirements/build.txt requirements/de
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command 'make lock'
 
+# Tests and demo start hundreds of processes; none of them is to compile again what the one before has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+# In the order of the folders: by default xdist keeps files with few tests, which are the long ones, to the very end.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+
 .PHONY: help
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1	\2/' | expand -t 20
@@ -33,11 +38,11 @@ demo: $(READY).run ## play the main job on a real server; ONCE=1 exits after the
 
 .PHONY: test
 test: $(READY) ## every test, on this Python
-	@$(BIN)/pytest -q -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest -q $(PARALLEL) $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(READY) ## the tests that start no server
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m 'not slow' $(ARGS)
+	@$(BIN)/pytest -q $(PARALLEL) -m 'not slow' $(ARGS)
 
 .PHONY: check
 check: $(READY) ## the whole gate: format, lint, types, layers, docs, tests, other Pythons
@@ -63,7 +68,7 @@ other-python:
 	@test -e .venv-$(VERSION)/.ready -a .venv-$(VERSION)/.ready -nt requirements/dev.txt \
 	    -a .venv-$(VERSION)/.ready -nt requirements/judges.txt \
 	  || { scripts/install .venv-$(VERSION) $(OTHER) $(ALL_REQUIREMENTS) && touch .venv-$(VERSION)/.ready; }
-	@.venv-$(VERSION)/bin/pytest -q -n 2 --dist loadfile -m 'not slow' -p no:cacheprovider
+	@.venv-$(VERSION)/bin/pytest -q $(PARALLEL) -m 'not slow' -p no:cacheprovider
 	@.venv-$(VERSION)/bin/pytest -q tests/tlog/test_demo_log.py -p no:cacheprovider
 
 .PHONY: bench

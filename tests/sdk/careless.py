@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,8 +67,8 @@ def looks_for_endings_where_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def by_list(listed: dict[str, Any], slug: str) -> Any:
         others = [record["document"] for record in listed["records"]]
-        for kind, document, hashed in records(listed, slug):
-            yield ("notice" if document in others else kind), document, hashed
+        for record in records(listed, slug):
+            yield replace(record, kind="notice") if record.document in others else record
 
     monkeypatch.setattr(partners, "_records", by_list)
 
