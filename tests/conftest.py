@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,8 +17,12 @@ from tests.support.server import RunningServer
 
 __all__ = ["dialect", "postgresql", "postgresql_dsn", "pytest_terminal_summary", "server", "start_server"]
 
+# Hundreds of processes are started: they are to find compiled what the first of them has compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # How long one example takes says more about what else runs on the machine than about the code.
 settings.register_profile("paraph", deadline=None)
+settings.register_profile("brief", settings.get_profile("paraph"), max_examples=20)
 settings.load_profile("paraph")
 
 StartServer = Callable[..., RunningServer]

@@ -29,7 +29,7 @@ HOW = "add it to inbox/docs.py (or consent/oauth/docs.py), with types for its an
 # What rooms raise for people and operators alone; no partner's request reaches it.
 FOR_PEOPLE = {
     "stale-grants", "not-enrolled", "draft-settled", "missing-param", "busy", "not-integrated", "map-not-kept",
-    "grant-over", "no-agreement", "out-of-scope", "draft-not-claimed",
+    "grant-over", "no-agreement", "out-of-scope", "draft-not-claimed", "wrong-room-keys-version",
 }  # fmt: skip
 
 
