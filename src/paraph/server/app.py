@@ -157,6 +157,7 @@ class Server:
         self.accounts.on_logout.append(self.messenger.pushers.on_logout)
         gateways = Sender(anywhere=settings.profile == "test")
         self.pushing = Delivery(self.messenger.core, self.messenger.push, gateways, clock)
+        self.messenger.receipts.on_receipt.append(self.pushing.received)
         self.media = Media(self.database, settings.data / "media", settings, clock, server_name=settings.server_name)
         site = Site(settings.server_name, settings.base_url, settings.data)
         self.consent = Consent(self.database, self.ledger, self.devices, self.messenger, gate, site, clock=clock)

@@ -40,10 +40,12 @@ async def keys(device: Device) -> list[str]:
 async def sending(house: House) -> AsyncIterator[Delivery]:
     messenger = house.messenger
     delivery = Delivery(messenger.core, messenger.push, Sender(anywhere=True), messenger.core.clock)
+    messenger.receipts.on_receipt.append(delivery.received)
     await delivery.start()
     try:
         yield delivery
     finally:
+        messenger.receipts.on_receipt.remove(delivery.received)
         await delivery.stop()
 
 
@@ -260,3 +262,19 @@ async def test_a_new_pusher_is_not_told_of_what_came_before(home: House) -> None
         async with sending(home):
             assert [call["event_id"] for call in await calls(early, 2)] == [first, second]
             assert [call["event_id"] for call in await calls(late, 1)] == [second]
+
+
+async def test_an_app_is_told_when_there_is_less_to_read(home: House) -> None:
+    """After a receipt, the count alone, down to nothing left; and nothing where it is the same."""
+    author, other = home.device("author"), home.device("correspondent")
+    room = await author.create(other)
+    async with hook() as gateway, sending(home):
+        await set_pusher(other, pusher(url_of(gateway)))
+        sent = [await say(author, room, CIPHERTEXT, "m.room.encrypted") for _ in range(2)]
+        await calls(gateway, 2)
+        await other.call("POST", f"/rooms/{quote(room)}/receipt/m.read/{quote(sent[0])}", {})
+        assert (await calls(gateway, 3))[2]["counts"] == {"unread": 1}
+        await other.call("POST", f"/rooms/{quote(room)}/receipt/m.read.private/{quote(sent[0])}", {})
+        await other.call("POST", f"/rooms/{quote(room)}/receipt/m.read.private/{quote(sent[1])}", {})
+        told = (await calls(gateway, 4))[3]
+    assert (told["counts"], set(told)) == ({"unread": 0}, {"counts", "devices", "prio"})

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
 import structlog
 
 from paraph.server.messenger.core import Core
-from paraph.server.messenger.model import MEMBER, Event
+from paraph.server.messenger.model import MEMBER, Event, Receipt
 from paraph.server.messenger.push import gateway, store
-from paraph.server.messenger.push.counts import HeldRoom
+from paraph.server.messenger.push.counts import HeldRoom, Unread
 from paraph.server.messenger.push.pushers import CHANGED
 from paraph.server.messenger.push.service import Push
 from paraph.server.messenger.push.store import Pusher, Waiting
@@ -54,7 +54,10 @@ class Delivery:
         self._under_way: dict[tuple[str, str, str], asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._looked: int | None = None
+        self._leads = False
         self._any = True
+        self._have_read: set[str] = set()
+        self._shown: dict[tuple[str, str, str], int] = {}
         core.database.listen(CHANGED, self._changed)
 
     async def start(self) -> None:
@@ -73,6 +76,12 @@ class Delivery:
         await self._role.release()
         await self._sender.close()
 
+    def received(self, _room_id: str, receipt: Receipt) -> None:
+        """Somebody has read something: what an app shows as unread may be too much now."""
+        if self._any and self._leads:
+            self._have_read.add(receipt.user_id)
+            self._wake.set()
+
     def _changed(self, _announcement: Announcement) -> None:
         self._any = True
         self._wake.set()
@@ -81,10 +90,12 @@ class Delivery:
         while True:
             pause = CANDIDACY
             try:
-                if await self._role.held() or await self._role.take():
+                self._leads = await self._role.held() or await self._role.take()
+                if self._leads:
                     pause = await self.round()
                 else:
                     self._looked = None
+                    self._have_read.clear()
             except (StorageError, OSError) as error:
                 log.warning("push gateways could not be told", error=str(error))
             await self._rest(pause)
@@ -104,8 +115,10 @@ class Delivery:
         self._core.published = self._wake.set if self._any else None
         if not self._any:
             self._looked = None
+            self._have_read.clear()
             return CANDIDACY
         await self._look()
+        await self._send_counts()
         return await self._send()
 
     async def _look(self) -> None:
@@ -155,11 +168,36 @@ class Delivery:
             name = (push.pusher.user_id, push.pusher.app_id, push.pusher.pushkey)
             free = name not in self._under_way and len(self._under_way) < MAX_UNDER_WAY
             if free and push.pusher.next_attempt <= now:
-                task = asyncio.create_task(self._deliver(push))
-                self._under_way[name] = task
-                task.add_done_callback(lambda _task, name=name: self._done(name))  # type: ignore[misc]
+                self._begin(name, self._deliver(push))
         later = [push.pusher.next_attempt - now for push in waiting if push.pusher.next_attempt > now]
         return min([LOOK_EVERY, *(wait / 1000 for wait in later)])
+
+    async def _send_counts(self) -> None:
+        """Begin to tell the apps of people who have read something how much is left. What fails is not tried again."""
+        for user_id in sorted(self._have_read)[: MAX_UNDER_WAY - len(self._under_way)]:
+            self._have_read.discard(user_id)
+            pushers = await self._core.database.read(partial(store.of, user_id=user_id))
+            for pusher in pushers:
+                name = (user_id, pusher.app_id, pusher.pushkey)
+                if name not in self._under_way:
+                    self._begin(name, self._deliver_count(name, pusher))
+                else:
+                    self._have_read.add(user_id)
+
+    async def _deliver_count(self, name: tuple[str, str, str], pusher: Pusher) -> None:
+        left = _total(await self._unread(pusher.user_id))
+        if self._shown.get(name) == left:
+            return
+        status, answer = await self._post(pusher, gateway.count(pusher, left))
+        if status == HTTP_OK:
+            self._shown[name] = left
+            if gateway.rejects(answer, pusher.pushkey):
+                await self._core.database.write(lambda tx: store.remove(tx, *name))
+
+    def _begin(self, name: tuple[str, str, str], work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._under_way[name] = task
+        task.add_done_callback(lambda _task: self._done(name))
 
     def _done(self, name: tuple[str, str, str]) -> None:
         del self._under_way[name]
@@ -178,10 +216,7 @@ class Delivery:
 
     async def _body(self, push: Waiting) -> bytes | None:
         """What to send; None if the person has read the event, or it is gone."""
-        user_id, upto = push.pusher.user_id, self._core.database.position
-        view = await self._core.view(user_id)
-        joined = {room_id: there.position for room_id, there in view.rooms.items() if there.membership == "join"}
-        unread = await self._push.unread(user_id, joined, upto, view)
+        unread = await self._unread(push.pusher.user_id)
 
         def read(tx: Transaction) -> tuple[Event | None, Any]:
             event = self._core.relations.store.events_at(tx, [push.position]).get(push.position)
@@ -192,7 +227,15 @@ class Delivery:
             return None
         if event.room_id in unread and event.event_id not in unread[event.room_id].found:
             return None
-        return gateway.notification(push, event, room, sum(one.total.notification_count for one in unread.values()))
+        left = _total(unread)
+        self._shown[push.pusher.user_id, push.pusher.app_id, push.pusher.pushkey] = left
+        return gateway.notification(push, event, room, left)
+
+    async def _unread(self, user_id: str) -> dict[str, Unread]:
+        """What a person has not read, by room."""
+        view = await self._core.view(user_id)
+        joined = {room_id: there.position for room_id, there in view.rooms.items() if there.membership == "join"}
+        return await self._push.unread(user_id, joined, self._core.database.position, view)
 
     async def _post(self, pusher: Pusher, body: bytes) -> tuple[int, bytes]:
         try:
@@ -213,6 +256,10 @@ class Delivery:
         else:
             pause = min(FIRST_PAUSE_MS << min(pusher.failures, 12), LONGEST_PAUSE_MS)
             store.tried(tx, pusher, pusher.failures + 1, self._clock() + pause)
+
+
+def _total(unread: Mapping[str, Unread]) -> int:
+    return sum(one.total.notification_count for one in unread.values())
 
 
 def _keep(tx: Transaction, found: list[Waiting], upto: int) -> None:
