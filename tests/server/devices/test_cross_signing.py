@@ -299,3 +299,24 @@ async def test_signature_uploads_of_another_shape_are_refused(home: Home, body: 
     """Shape and count are checked before anything is looked up."""
     author = await home.person("author")
     refused(await author.ask("POST", SIGNATURES, body), 400, errcode)
+
+
+async def test_an_identity_that_nobody_signed_says_nothing_of_signatures(home: Home) -> None:
+    """What was uploaded without signatures is served without."""
+    author = await home.person("author")
+    master = author.cross_signing_key("master", author.master())
+    await author("POST", SIGNING, {"master_key": master})
+    assert (await seen(author, author))["master_keys"] == master
+
+
+async def test_a_user_signing_key_is_news_to_its_owner_alone(home: Home) -> None:
+    """Nobody else ever sees it, so nobody else looks again; a self-signing key is news to all."""
+    author, mate = await home.person("author"), await home.person("mate")
+    home.rooms = [{author.user_id, mate.user_id}]
+    identity = author.identity()
+    for usage, told in (("master", True), ("user_signing", False), ("self_signing", True)):
+        since = home.position
+        body = {f"{usage}_key": identity[f"{usage}_key"], "auth": auth()}
+        assert await author("POST", SIGNING, body) == {}
+        assert (await author.part(since)).changed == [author.user_id]
+        assert (await mate.part(since)).changed == ([author.user_id] if told else [])

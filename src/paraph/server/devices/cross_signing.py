@@ -60,14 +60,18 @@ def put(tx: Transaction, lists: DeviceLists, user_id: str, keys: Keys) -> None:
         if usage in keys:
             checks.signed_by(f"{usage}_key", keys[usage], user_id, master.public_key)
     keys = {usage: _merged(stored.get(usage), key) for usage, key in keys.items()}
-    if all(stored.get(usage) == key for usage, key in keys.items()):
+    changed = {usage for usage, key in keys.items() if stored.get(usage) != key}
+    if not changed:
         return
     new_master = stored.master is not None and stored.master.public_key != master.public_key
     kept = {} if new_master else {usage: key for usage in USAGES if (key := stored.get(usage)) is not None}
     _check_distinct(tx, user_id, kept | keys)
     for usage in USAGES:
         _replace(tx, user_id, usage, stored.get(usage), (kept | keys).get(usage))
-    lists.note_changed(tx, user_id)
+    if changed == {"user_signing"}:  # which nobody else ever sees
+        lists.note_shared(tx, user_id, user_id)
+    else:
+        lists.note_changed(tx, user_id)
 
 
 def _merged(before: CrossSigningKey | None, after: CrossSigningKey) -> CrossSigningKey:

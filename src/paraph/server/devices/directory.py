@@ -96,11 +96,11 @@ def _add_identity(
 
 
 def with_signatures(document: Document, signed: Iterable[tuple[str, str, str]]) -> Document:
-    """A copy with these signatures (signer, key id, signature) added."""
+    """A copy with these signatures (signer, key id, signature) added; what nobody signed says nothing of signatures."""
     signatures = {user_id: dict(made) for user_id, made in document.get("signatures", {}).items()}
     for user_id, key_id, signature in signed:
         signatures.setdefault(user_id, {})[key_id] = signature
-    return document | {"signatures": signatures}
+    return document | {"signatures": signatures} if signatures else document
 
 
 def device_keys_of(tx: Transaction, user_id: str) -> dict[str, Document]:
