@@ -16,6 +16,7 @@ from paraph.cli.sidecar.app import Application
 from paraph.cli.sidecar.handlers import Handlers
 from paraph.cli.sidecar.problems import KINDS
 from paraph.sdk import Partner
+from paraph.sdk.partner import retention
 from tests.sdk.stage import PURPOSE, VERBS, Stage, stage
 
 pytestmark = pytest.mark.slow
@@ -135,6 +136,25 @@ async def test_another_run_on_the_same_store_goes_on(here: Stage) -> None:
     async with served(here, again) as http:
         found, _ = await words(http, 1)
         assert found == ["on its way"]
+
+
+async def test_the_program_is_told_what_to_delete(here: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due comes as a change, without the words; its acknowledgement is what the author's record confirms."""
+    grant_id = await here.grant("read")
+    event_id = await here.author.send_text(here.room_id, "not to be kept")
+    async with served(here, here.partner) as http:
+        _, state = await words(http, 1)
+        monkeypatch.setattr(retention, "AT_LEAST_MS", 0)
+        await here.partner.dispose()
+        answer = await got(http, "/changes", since=state, wait=5)
+        (told,) = [change for change in answer["changes"] if change["kind"] == "forget"]
+        assert (told["grant_id"], told["event_ids"]) == (grant_id, [event_id])
+        await here.partner.dispose()
+        assert not [entry for entry in await here.author.entries() if entry.kind == "disposal"]
+        await got(http, "/changes", since=answer["state"])
+        await here.partner.dispose()
+        (made,) = [entry for entry in await here.author.entries() if entry.kind == "disposal"]
+        assert made.body["disposal"]["opened_before"] == told["opened_before"]
 
 
 async def test_only_programs_with_the_token_are_let_in(here: Stage) -> None:

@@ -138,6 +138,17 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         thread.join(30)
 
 
+def disposal(here: Stage, grant_id: str) -> dict[str, Any]:
+    """A confirmation of the partner's."""
+    partner, now = here.partner, here.now()
+    by = {"partner": partner.slug, "device_id": partner.device_id, "grant_id": grant_id}
+    counts = {"accesses": 1, "messages": 1, "keys": 0}
+    made: dict[str, Any] = partner.engine.account.signed(
+        {"type": "org.paraph.disposal", **by, "opened_before": now, **counts, "created": now}
+    )
+    return made
+
+
 async def story(made: Platform) -> None:
     """Publish a device, ask and be granted, read, look around, propose, delete, give up."""
     here, partner = made.here, made.here.partner
@@ -167,6 +178,7 @@ async def story(made: Platform) -> None:
     await partner.draft_status(draft_id)
     await partner.withdraw(await partner.draft(grant_id, here.room_id, "Saturday?"))
     await partner.delete(here.room_id, second, PURPOSE, reason="withdrawn")
+    await partner.auth.call("POST", "/inbox/v1/disposals", {"disposal": disposal(here, grant_id)})
     for about in ("introspect", "revoke"):
         with contextlib.suppress(TransportError):  # RFC 7009 answers with no body
             await partner.auth.form(f"/oauth/{about}", {"token": partner.auth.token or ""})

@@ -93,7 +93,9 @@ class History:
             tree=tree,
             map_audited=policy.map_audited,
             records=len(self.entries),
-            partners=partner_histories([opened for opened in logged if content.fits(opened)], match.by_partner()),
+            partners=partner_histories(
+                [opened for opened in logged if content.fits(opened)], match.by_partner(), tree.epoch.time
+            ),
             late=tuple(self._late(tree, match)),
             problems=(*self._strange_keys(), *match.wrong_records(content), *match.omissions()),
         )

@@ -10,7 +10,7 @@ from paraph.audit.opened import OpenedEntry
 from paraph.audit.statement import ProvenTree
 from paraph.audit.verdict import Outcome
 from paraph.protocol.entry import ACCESS_KINDS
-from paraph.protocol.limits import DAY_MS, MERGE_DELAY_MS
+from paraph.protocol.limits import DAY_MS, DISPOSAL_GRACE_MS, MERGE_DELAY_MS
 
 OUTSIDE = "outside the API: nothing that anyone could prove"
 """The third verdict, the same for every partner: what leaves no trace in any log."""
@@ -72,13 +72,28 @@ class DidOpen:
 
 
 @dataclass(frozen=True)
+class Deleted:
+    """What the partner says that it deleted, as it promised, held against what it opened. Times are milliseconds.
+
+    `confirmed`: everything that it opened before is deleted, by its own word, under each grant under which it opened
+    something. `overdue` accesses should have been confirmed by now, the first of them since `since`.
+    """
+
+    confirmations: int
+    confirmed: int | None
+    overdue: int
+    since: int | None
+
+
+@dataclass(frozen=True)
 class PartnerHistory:
-    """A partner's three verdicts; the third is `OUTSIDE`, always."""
+    """A partner's three verdicts; the third is `OUTSIDE`, always. Beside them, what it says that it deleted."""
 
     partner: str
     grants: tuple[str, ...]
     could_open: CouldOpen
     did_open: DidOpen
+    deleted: Deleted
 
     @property
     def rendered(self) -> dict[str, Any]:
@@ -88,6 +103,7 @@ class PartnerHistory:
             "grants": list(self.grants),
             "could_open": _plain(self.could_open),
             "did_open": _plain(self.did_open),
+            "deleted": _plain(self.deleted),
             "outside": OUTSIDE,
         }
 
@@ -159,19 +175,44 @@ class HistoryReport:
 
 
 def partner_histories(
-    entries: Sequence[OpenedEntry], missing: Mapping[str, tuple[int, int]]
+    entries: Sequence[OpenedEntry], missing: Mapping[str, tuple[int, int]], until: int
 ) -> tuple[PartnerHistory, ...]:
-    """The verdicts for each partner that these entries name; `missing` of `recorded` leaves by partner."""
+    """The verdicts for each partner that these entries name; `missing` of `recorded` leaves by partner.
+
+    What is due is judged at `until` (ms).
+    """
     names = sorted({entry.partner for entry in entries if entry.partner is not None} | missing.keys())
     return tuple(
-        _partner_history(name, [entry for entry in entries if entry.partner == name], *missing.get(name, (0, 0)))
+        _partner_history(name, [one for one in entries if one.partner == name], *missing.get(name, (0, 0)), until)
         for name in names
     )
 
 
-def _partner_history(name: str, entries: list[OpenedEntry], missing: int, recorded: int) -> PartnerHistory:
+def _partner_history(name: str, entries: list[OpenedEntry], missing: int, recorded: int, until: int) -> PartnerHistory:
     grants = tuple(str(entry.body["grant"]["grant_id"]) for entry in entries if entry.kind == "grant")
-    return PartnerHistory(name, grants, _could_open(entries), _did_open(entries, missing, recorded))
+    did_open = _did_open(entries, missing, recorded)
+    return PartnerHistory(name, grants, _could_open(entries), did_open, _deleted(entries, until))
+
+
+def _deleted(entries: Iterable[OpenedEntry], until: int) -> Deleted:
+    kept: dict[str, int] = {}
+    confirmed: dict[str, int] = {}
+    read: list[tuple[str, int]] = []
+    said = 0
+    for entry in entries:
+        if entry.kind == "grant":
+            kept[str(entry.body["grant"]["grant_id"])] = entry.body["grant"]["retention_days"] * DAY_MS
+        elif entry.kind == "access":
+            read.append((str(entry.grant_id), entry.ts))
+        elif entry.kind == "disposal":
+            said, made = said + 1, entry.body["disposal"]
+            confirmed[made["grant_id"]] = max(made["opened_before"], confirmed.get(made["grant_id"], 0))
+    due = [ts + kept.get(id_, 0) + DISPOSAL_GRACE_MS for id_, ts in read if ts >= confirmed.get(id_, 0)]
+    late = [time for time in due if time <= until]
+    all_said = [confirmed.get(grant_id) for grant_id in {grant_id for grant_id, _ in read}]
+    times = [time for time in all_said if time is not None]
+    least = min(times) if times and len(times) == len(all_said) else None
+    return Deleted(said, least, len(late), min(late) if late else None)
 
 
 def _could_open(entries: Iterable[OpenedEntry]) -> CouldOpen:
@@ -181,7 +222,7 @@ def _could_open(entries: Iterable[OpenedEntry]) -> CouldOpen:
 
 
 def _did_open(entries: Iterable[OpenedEntry], missing: int, recorded: int) -> DidOpen:
-    done = [entry for entry in entries if entry.kind in ACCESS_KINDS]
+    done = [entry for entry in entries if entry.kind in ACCESS_KINDS and entry.kind != "disposal"]
     read = [entry for entry in done if entry.kind == "access"]
     messages = {event for entry in read for event in entry.body.get("event_ids", ())}
     files = {file for entry in read for file in entry.body.get("media_ids", ())}

@@ -37,7 +37,19 @@ def verdicts(partner: PartnerHistory, report: HistoryReport) -> Iterator[tuple[s
         yield "did open", f"{_opened(partner)}; complete and proven up to {moment(report.until)}"
     else:
         yield "did open", f"{_opened(partner)}, as far as the records hold"
+    if did.accesses:
+        yield "deleted", _deleted(partner)
     yield "outside", OUTSIDE
+
+
+def _deleted(partner: PartnerHistory) -> str:
+    said = partner.deleted
+    if said.overdue:
+        what = counted(said.overdue, "access", "accesses")
+        return f"OVERDUE: nothing confirms that what {what} gave is deleted, due since {moment(said.since or 0)}"
+    if said.confirmed is not None:
+        return f"what was opened before {moment(said.confirmed)}, by the partner's own word, which no key can prove"
+    return "nothing is due yet" if not said.confirmations else "what was due, by the partner's own word"
 
 
 def _opened(partner: PartnerHistory) -> str:
@@ -91,6 +103,24 @@ def _access(opened: OpenedEntry, body: dict[str, Any]) -> str:
     return f"{who} fetched {counted(len(listed), kind)} of {body['room_id']} for {purpose}"
 
 
+def _draft(opened: OpenedEntry, body: dict[str, Any]) -> str:
+    what = {"queued": "left a draft", "sealed": "left a draft that was sent", "withdrawn": "took a draft back"}
+    return (
+        f"{opened.partner} {what.get(body['status'], 'left a draft that was ' + body['status'])} ({body['draft_id']})"
+    )
+
+
+def _delete(opened: OpenedEntry, body: dict[str, Any]) -> str:
+    why = "" if body["reason"] is None else f": {body['reason']}"
+    return f"{opened.partner} deleted a message of {body['room_id']} for {body['purpose']}{why}"
+
+
+def _disposal(opened: OpenedEntry, body: dict[str, Any]) -> str:
+    made = body["disposal"]
+    what = f"{counted(made['messages'], 'message')} and {counted(made['keys'], 'key')}"
+    return f"{opened.partner} says that what it opened before {moment(made['opened_before'])} is deleted: {what}"
+
+
 _WORDS: dict[str, Callable[[OpenedEntry, dict[str, Any]], str]] = {
     "device": _device,
     "grant": _grant,
@@ -98,6 +128,9 @@ _WORDS: dict[str, Callable[[OpenedEntry, dict[str, Any]], str]] = {
     "revoke": _revoke,
     "key-share": _key_share,
     "access": _access,
+    "draft": _draft,
+    "delete": _delete,
+    "disposal": _disposal,
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from paraph.audit.errors import BadHistory, LogError, MalformedEvidence
 from paraph.audit.statement import bytes_of, members_of, number_of
 from paraph.protocol.base64 import b64url
+from paraph.protocol.disposal import Disposal
 from paraph.protocol.documents import parse
 from paraph.protocol.enrolment import key_hash, verify_enrolment
 from paraph.protocol.entry import (
@@ -27,6 +28,7 @@ from paraph.protocol.entry import (
 )
 from paraph.protocol.errors import ProtocolError
 from paraph.protocol.grant import Grant, Revocation, verify_amendment, verify_grant
+from paraph.protocol.limits import DAY_MS
 from paraph.tlog.merkle import leaf_hash
 
 _MEMBERS = {"entry", "o1", "o2", "label", "week"}
@@ -241,6 +243,12 @@ def _check_body(opened: OpenedEntry) -> None:
     elif opened.kind == "delete":
         fits = _is_text(*(body[name] for name in ("purpose", "verb", "room_id", "event_id", "redaction_id")))
         fits = fits and _is_text_or_none(body["reason"])
+    elif opened.kind == "disposal":
+        made = parse(Disposal, _part(opened, "disposal"))
+        fits = (made.grant_id, made.partner) == (
+            body["grant_id"],
+            opened.partner,
+        ) and made.created <= opened.ts + DAY_MS
     else:
         return
     if not fits:

@@ -32,7 +32,7 @@ PUBLIC_KINDS = frozenset(
         "admin",
     }
 )
-ACCESS_KINDS = frozenset({"access", "draft", "delete"})
+ACCESS_KINDS = frozenset({"access", "draft", "delete", "disposal"})
 """Private kinds that lie under the access label of their grant; all others lie under the account label."""
 
 BODY_MEMBERS: dict[str, tuple[frozenset[str], ...]] = {
@@ -49,6 +49,7 @@ BODY_MEMBERS: dict[str, tuple[frozenset[str], ...]] = {
     ),
     "draft": (frozenset({"grant_id", "draft_id", "status", "room_id", "event_id"}),),
     "delete": (frozenset({"grant_id", "purpose", "verb", "room_id", "event_id", "redaction_id", "reason"}),),
+    "disposal": (frozenset({"grant_id", "disposal"}),),
 }
 """Members of an entry's body, for the kinds whose body is laid down: one of these sets."""
 
@@ -169,7 +170,7 @@ def grant_key(k: bytes, grant_id: str) -> bytes:
 
 
 def access_label(k_grant: bytes, week: int) -> bytes:
-    """Label (32 bytes) of a grant's accesses, drafts and deletes of one week, from the grant's key."""
+    """Label (32 bytes) of what a partner does under a grant in one week, from the grant's key."""
     return _hmac(_exactly(k_grant, 32, "grant key"), b"paraph/label/v1" + _week_bytes(week))
 
 

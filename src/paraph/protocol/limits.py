@@ -18,6 +18,9 @@ MAX_GRANT_DAYS = 180
 MAX_RETENTION_DAYS = 3_650
 """Longest time a partner may say it keeps what it opened."""
 
+DISPOSAL_GRACE_MS = DAY_MS
+"""Milliseconds after the end of its retention within which a partner confirms that what it opened is deleted."""
+
 MAX_NOTICE_DAYS = 3_650
 """Longest notice before an agreement's extension."""
 

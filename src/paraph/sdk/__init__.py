@@ -38,6 +38,7 @@ from paraph.sdk.partner.looks import Conversation
 from paraph.sdk.partner.outbox import Outbox, OutboxStateError, rendered_message
 from paraph.sdk.partner.partner import KeyNews, Partner
 from paraph.sdk.partner.reading import GrantedRoom, Page
+from paraph.sdk.partner.retention import Due
 from paraph.sdk.partner.session import GrantSession
 from paraph.sdk.partner.webhooks import Webhook, Webhooks, verify_webhook
 from paraph.sdk.person.authorize import Answered, ConsentRequest
@@ -64,6 +65,7 @@ __all__ = [
     "DraftError",
     "DraftRule",
     "DraftStatus",
+    "Due",
     "ForkDetectedError",
     "GrantChange",
     "GrantSession",

@@ -198,6 +198,14 @@ class Records:
         self._changes[table, name] = None
         self.live.pop((table, name), None)
 
+    def names(self, table: str, prefix: str = "") -> list[str]:
+        """The names of a table in order, changes of this step included; nothing is read."""
+        found = set(self._store.names(table, prefix))
+        for (where, name), value in self._changes.items():
+            if where == table and name.startswith(prefix):
+                (found.discard if value is None else found.add)(name)
+        return sorted(found)
+
     def items(self, table: str, kind: type[T], prefix: str = "") -> list[tuple[str, T]]:
         """All records of a table by name, changes of this step included."""
         names = set(self._store.names(table, prefix))

@@ -39,6 +39,7 @@ from paraph.server.inbox import published as published_http
 from paraph.server.inbox.attachments.service import Attachments
 from paraph.server.inbox.bounds import BOUNDS
 from paraph.server.inbox.deletes import Deletes
+from paraph.server.inbox.disposals.service import Disposals
 from paraph.server.inbox.docs import DOCS as INBOX_DOCS
 from paraph.server.inbox.drafts import Drafts
 from paraph.server.inbox.expiry import Expiry
@@ -92,6 +93,7 @@ ROOMS = tuple(
         "consent",
         "inbox",
         "inbox.feed",
+        "inbox.disposals",
         "inbox.attachments",
         "inbox.people",
         "inbox.webhooks",
@@ -185,6 +187,7 @@ class Server:
         )
         self._expiry = Expiry(self.drafts.expire)
         self.deletes = Deletes(self.database, self.ledger, self.consent, self.messenger)
+        self.disposals = Disposals(self.database, self.ledger, self.consent, clock)
         self.accounts.on_logout.append(lambda tx, user_id, _device_id: self.inbox.feed.on_devices(tx, user_id))
         hooks.before_send, hooks.on_via = gate.before_send, self.drafts.on_sent
         hooks.on_membership += [self._note_device_lists, self.consent.notices.on_membership]
@@ -238,7 +241,7 @@ class Server:
             *inbox_http.endpoints(self.inbox, self.consent, self.database),
             *looks_http.endpoints(self.attachments, self.people),
             *webhooks_http.endpoints(self.webhooks.service),
-            *writing_http.endpoints(self.drafts, self.deletes),
+            *writing_http.endpoints(self.drafts, self.deletes, self.disposals),
             *published_http.endpoints(self.published),
             *web_http.endpoints(self.explorer, self._renderer),
             *metrics_http.endpoints(self._metrics),

@@ -48,7 +48,8 @@ def sidecar(
         fail(f"cannot listen on {HOST}:{port}: {error.strerror or error}")
     try:
         now = clock_of(needs)
-        partner = Partner.open(SqliteStore.open(Path(needs["store"]), passphrase=needs["passphrase"]), now=now)
+        store = SqliteStore.open(Path(needs["store"]), passphrase=needs["passphrase"])
+        partner = Partner.open(store, now=now)
     except SdkError as error:
         fail(str(error))
     bound = int(listener.getsockname()[1])

@@ -8,7 +8,7 @@ import msgspec
 from paraph.cli.sidecar.feed import Feed
 from paraph.cli.sidecar.problems import Refused
 from paraph.cli.sidecar.request import Request
-from paraph.sdk import Message, Partner, rendered_message
+from paraph.sdk import Due, Message, Partner, rendered_message
 
 MAX_MESSAGES, MAX_WAIT = 500, 60
 
@@ -71,6 +71,13 @@ class Handlers:
         self._purpose = purpose
         self._now = now
         self._feeds: dict[str, Feed] = {}
+        if purpose is not None:  # else nobody is there to be told what to delete
+            partner.on_due(self._forget)
+
+    async def _forget(self, due: Due) -> bool:
+        """Tell the program what to delete; it has once it acknowledges that."""
+        change = {"kind": "forget", **msgspec.to_builtins(due)}
+        return self._partner.outbox(self.purpose(None)).ask(f"{due.grant_id}/{due.opened_before}", change)
 
     async def start(self) -> None:
         """Take the stream of the default purpose in from now on."""

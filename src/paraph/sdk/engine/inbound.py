@@ -65,6 +65,10 @@ class InboundSessions:
         """Every session."""
         return [session for _, claims in self._records.items(TABLE, list[InboundSession]) for session in claims]
 
+    def ids(self) -> list[str]:
+        """The ids of all sessions."""
+        return self._records.names(TABLE)
+
     def add_key(self, content: Json, owner: str, sender_key: str, ed25519: str, device_id: str | None) -> str | None:
         """Take in an `m.room_key` that the owner's device sent; the session id if something new can be read now."""
         if content.get("algorithm") != MEGOLM:
@@ -123,6 +127,21 @@ class InboundSessions:
             if group.session_id == item.get("session_id"):
                 added += self._adopt(group, room_id, owner, sender_key, ed, None, direct=False) is not None
         return added
+
+    def drop(self, session_id: str, owner: str) -> bool:
+        """Within a step: forget an owner's session, and which of its messages were opened; whether there was one."""
+        claims = self.claims(session_id)
+        gone = [session for session in claims if session.owner == owner]
+        kept = [session for session in claims if session.owner != owner]
+        if kept:
+            self._records.put(TABLE, session_id, kept)
+        else:
+            self._records.delete(TABLE, session_id)
+        for session in gone:
+            self._records.live.pop(_live_name(session), None)
+            for name in self._records.names(SEEN, f"{session_id}/{session.sender_key}/"):
+                self._records.delete(SEEN, name)
+        return bool(gone)
 
     def withhold(self, session_id: str, sender: str, reason: str) -> None:
         """Remember that `sender` said it will not give this session's key."""

@@ -344,6 +344,12 @@ class DeviceEngine:
         waiting = self._records.get(WAITING, f"{session_id}/{event.get('event_id')}", Waiting)
         return waiting is not None or self.inbound.was_opened(event)
 
+    def drop_waiting(self, event_ids: Collection[str]) -> None:
+        """Within a step: let go of events that wait for their keys."""
+        for name in self._records.names(WAITING):
+            if name.rpartition("/")[2] in event_ids:
+                self._records.delete(WAITING, name)
+
     # Inside
 
     def _open(self, event: Json, room_id: str) -> Decrypted:

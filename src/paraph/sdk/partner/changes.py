@@ -28,12 +28,11 @@ from paraph.sdk.partner.change_items import (
 )
 from paraph.sdk.partner.inbox import Asked, Checked
 from paraph.sdk.partner.reading import Json, Reader, listed
-from paraph.sdk.partner.stream_records import Late, Left, Pending, Stream
+from paraph.sdk.partner.stream_records import LATE, LEFT, RECOVERED, STREAM, WAITING, Late, Left, Pending, Stream
 from paraph.sdk.rooms import Message, closed_message
 
 log = logging.getLogger(__name__)
 
-STREAM, WAITING, LATE, LEFT, RECOVERED = "changes", "changes-waiting", "changes-late", "changes-left", "changes-again"
 POLL_MS = 30_000
 MAX_MESSAGES = 500
 # What a key that is still on its way can cure.
@@ -267,6 +266,7 @@ class _Following:
 
     async def _fetch(self, wait_ms: int) -> None:
         """Take in the next answer of the stream: checked and kept, and not handed out yet."""
+        await self._reader.retention.run()
         reader, purpose, stream = self._reader, self._purpose, self._stream
         await reader.platform.receipt_key()  # before anything is recorded
         params: dict[str, str | int] = {"purpose": purpose, "limit": self._limit, "timeout": wait_ms}
@@ -353,6 +353,8 @@ class _Following:
                         left = Left(str(item.get("grant_id")), room_id, item.get("since"))
                         self._records.put(LEFT, prefix + room_id, left)
                 case "grant", what if what in GIVES_AGAIN or what in FOR_GOOD:
+                    if what in FOR_GOOD:
+                        self._reader.retention.over(str(item.get("grant_id")))
                     for name, left in self._records.items(LEFT, Left, prefix):
                         if what in FOR_GOOD or left.room_id in (WHOLE, item.get("room_id") or left.room_id):
                             self._records.delete(LEFT, name)

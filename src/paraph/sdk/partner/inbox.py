@@ -40,7 +40,7 @@ MAX_SKEW_MS = 60_000
 class HeldGrant(msgspec.Struct, frozen=True):
     """A grant that this partner holds (or held), as far as it matters for answers: as its amendments leave it.
 
-    `rooms` None: all but the `excluded`. Times are milliseconds.
+    `rooms` None: all but the `excluded`. Times are milliseconds; `retention_days` None: not shown by this version yet.
     """
 
     grant_id: str
@@ -52,6 +52,7 @@ class HeldGrant(msgspec.Struct, frozen=True):
     from_: int
     until: int
     verbs: tuple[str, ...] = ()
+    retention_days: int | None = None
 
     def covers(self, room_id: str) -> bool:
         """Whether something may be read in this room."""
@@ -368,6 +369,7 @@ def _narrowed(grant: Grant, amendments: Sequence[Mapping[str, Any]], master: str
         grant.from_,
         until,
         tuple(grant.verbs),
+        grant.retention_days,
     )
 
 

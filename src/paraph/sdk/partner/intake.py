@@ -6,6 +6,7 @@ from typing import Any
 from paraph.sdk.engine import DeviceEngine
 from paraph.sdk.errors import DecryptionError
 from paraph.sdk.partner.inbox import MAX_HELD, Checked, GrantBook
+from paraph.sdk.partner.retention import Retention
 from paraph.sdk.rooms import Message, closed_message, opened_message
 
 Json = dict[str, Any]
@@ -14,9 +15,10 @@ Json = dict[str, Any]
 class Intake:
     """Opens what a partner was served. Everything happens within the caller's step."""
 
-    def __init__(self, engine: DeviceEngine, book: GrantBook) -> None:
+    def __init__(self, engine: DeviceEngine, book: GrantBook, retention: Retention) -> None:
         self._engine = engine
         self._book = book
+        self._retention = retention
 
     def take(
         self, room_id: str, events: Sequence[Json], checked: Sequence[Checked], *, most: int | None = MAX_HELD
@@ -25,8 +27,9 @@ class Intake:
         self._book.take(checked)
         unlabelled = {found.entry.person for found in checked if not found.labelled}
         for found in checked:
+            own = [event for event in events if event["sender"] == found.entry.person]
+            self._retention.note(found.entry, own)
             if not found.labelled:
-                own = [event for event in events if event["sender"] == found.entry.person]
                 self._book.hold(found, own, most=most)
         return tuple(
             held_message(event, room_id) if event["sender"] in unlabelled else self.read(event, room_id)
@@ -36,19 +39,22 @@ class Intake:
     def take_changes(self, messages: Sequence[Json], checked: Sequence[Checked]) -> list[Message]:
         """The messages of a stream's answer, `{grant_id, event}`, in order; nothing that is held is ever let go."""
         self._book.take(checked)
-        held: dict[str, list[Json]] = {str(found.entry.body["grant_id"]): [] for found in checked if not found.labelled}
+        held = {str(found.entry.body["grant_id"]) for found in checked if not found.labelled}
         taken = []
         for message in messages:
             event = message["event"]
             if message["grant_id"] in held:
-                held[message["grant_id"]].append(event)
                 taken.append(held_message(event, event["room_id"]))
             else:
                 taken.append(self.read(event, event["room_id"]))
+        served: dict[tuple[str, str], list[Json]] = {}
+        for message in messages:
+            served.setdefault((str(message["grant_id"]), message["event"]["room_id"]), []).append(message["event"])
         for found in checked:
             body = found.entry.body
-            own = [event for event in held.get(str(body["grant_id"]), ()) if event["room_id"] == body["room_id"]]
-            if own:
+            own = served.get((str(body["grant_id"]), body["room_id"]), [])
+            self._retention.note(found.entry, own)
+            if not found.labelled and own:
                 self._book.hold(found, own, most=None)
         return taken
 

@@ -16,6 +16,7 @@ from paraph.sdk.media import address_of, file_of
 from paraph.sdk.partner.auth import PartnerAuth
 from paraph.sdk.partner.inbox import GrantBook, Look
 from paraph.sdk.partner.platform_log import PlatformLog
+from paraph.sdk.partner.retention import Retention
 from paraph.sdk.rooms import Message
 from paraph.sdk.transport import path
 
@@ -48,11 +49,13 @@ class Looks:
         book: GrantBook,
         platform: PlatformLog,
         now: Callable[[], int],
+        retention: Retention,
         *,
         only: str | None = None,
     ) -> None:
         self._auth = auth
         self._only = only
+        self._retention = retention
         self._grants = grants
         self._records = records
         self._book = book
@@ -129,6 +132,7 @@ class Looks:
         keep = await self._platform.keep()
         with self._records.step():
             self._book.note_shown(entry)
+            self._retention.note(entry, ())
             keep(entry, rendered["receipt"], key)
 
 

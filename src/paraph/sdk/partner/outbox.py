@@ -6,7 +6,7 @@ transaction of its own loses nothing and does nothing twice, whichever of the tw
 """
 
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -28,7 +28,7 @@ from paraph.sdk.rooms import Message
 
 Json = dict[str, Any]
 
-PLACE, KEPT = "outbox-place", "outbox"
+PLACE, KEPT, ASKED = "outbox-place", "outbox", "outbox-asked"
 MAX_KEPT = 5_000
 """Changes that are kept without being acknowledged: beyond, the stream waits."""
 
@@ -93,15 +93,29 @@ class Outbox:
             if number != place.acknowledged:
                 self._records.put(PLACE, self._purpose, msgspec.structs.replace(place, acknowledged=number))
 
-    def put(self, change: Json) -> None:
-        """Within a step: one more change."""
+    def ask(self, name: str, change: Json) -> bool:
+        """Put a change in once under a name; whether it has been acknowledged, and so done."""
+        place, asked = self._place(), f"{self._purpose}/{name}"
+        number = self._records.get(ASKED, asked, int)
+        if number is None:
+            with self._records.step():
+                self._records.put(ASKED, asked, place.last + 1)
+                self._put(change)
+            return False
+        if number > place.acknowledged:
+            return False
+        with self._records.step():
+            self._records.delete(ASKED, asked)
+        return True
+
+    def _put(self, change: Json) -> None:
         place = self._place()
         self._records.put(KEPT, self._name(place.last + 1), change)
         self._records.put(PLACE, self._purpose, msgspec.structs.replace(place, last=place.last + 1))
 
     def _take(self, batch: Sequence[Change]) -> None:
         for change in batch:
-            self.put(rendered(change))
+            self._put(rendered(change))
 
     def _place(self) -> _Place:
         known = self._records.get(PLACE, self._purpose, _Place)
@@ -127,6 +141,13 @@ class Outbox:
         if number < place.acknowledged:
             raise OutboxStateError("a later state was acknowledged: what followed this one is kept no more", gone=True)
         return number
+
+
+def drop_events(records: Records, event_ids: Collection[str]) -> None:
+    """Within a step: let go of these messages, acknowledged or not."""
+    for name, change in records.items(KEPT, Json):
+        if change.get("kind") == "message" and change["message"]["event_id"] in event_ids:
+            records.delete(KEPT, name)
 
 
 def rendered(change: Change) -> Json:

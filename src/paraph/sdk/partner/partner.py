@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import secrets as randomness
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from paraph.sdk.keystore import MemoryStore, Records, Store
 from paraph.sdk.log.partners import Trust
 from paraph.sdk.log.promises import ReceiptNews, filed
 from paraph.sdk.log.receipts import LedgerEntry
+from paraph.sdk.partner import stream_records
 from paraph.sdk.partner.auth import PartnerAuth, keep_tokens
 from paraph.sdk.partner.change_items import NOT_GRANTED, OPEN, Change
 from paraph.sdk.partner.changes import MAX_MESSAGES, Changes
@@ -32,9 +33,10 @@ from paraph.sdk.partner.flow import Asking, Granted, PartnerFlow
 from paraph.sdk.partner.inbox import MAX_SKEW_MS, GrantBook, HeldGrant
 from paraph.sdk.partner.intake import Intake
 from paraph.sdk.partner.looks import Conversation, Looks
-from paraph.sdk.partner.outbox import Outbox
+from paraph.sdk.partner.outbox import Outbox, drop_events
 from paraph.sdk.partner.platform_log import PlatformLog
 from paraph.sdk.partner.reading import GrantedRoom, Page, Reader
+from paraph.sdk.partner.retention import Forget, Retention
 from paraph.sdk.partner.session import GrantSession, Shared
 from paraph.sdk.partner.webhooks import Webhooks
 from paraph.sdk.rooms import Message, opened_message
@@ -102,11 +104,13 @@ class Partner:
         self._flow = PartnerFlow(self.auth, record.slug)
         self.engine = DeviceEngine(records, os.urandom)
         self._book = GrantBook(records, self.engine, record.slug)
-        self._intake = Intake(self.engine, self._book)
         self._platform = PlatformLog(transport, records, trust, now)
+        self._retention = Retention(self.auth, records, self.engine, self._book, self._platform, now)
+        self._retention.droppers += [stream_records.drop_events, drop_events, self._drop_waiting]
+        self._intake = Intake(self.engine, self._book, self._retention)
         self.webhooks = Webhooks(transport, self.auth, record.slug, self._client, now)
-        self._looks = Looks(self.auth, self.grants, records, self._book, self._platform, now)
-        self._reader = Reader(self.auth, records, self._book, self._intake, self._platform, now)
+        self._looks = Looks(self.auth, self.grants, records, self._book, self._platform, now, self._retention)
+        self._reader = Reader(self.auth, records, self._book, self._intake, self._platform, now, self._retention)
         self._changes = Changes(self._reader, self.poll)
         self._polling = asyncio.Lock()
         self._acts = Acts(self.auth, self.grants, records, self.engine, self._book, self._platform, now)
@@ -216,6 +220,7 @@ class Partner:
 
     async def poll(self, timeout_ms: int = 0, limit: int = 100) -> KeyNews:
         """Take in key events, waiting up to `timeout_ms` for some; then look whether what receipts promise was kept."""
+        await self._retention.run()
         async with self._polling:  # an Olm message opens once
             return await self._poll(timeout_ms, limit)
 
@@ -358,6 +363,14 @@ class Partner:
         """
         return await self._acts.delete(room_id, event_id, purpose, reason)
 
+    def on_due(self, forget: Forget) -> None:
+        """Have the program's own copies deleted by `forget` when their time is over, before that is confirmed."""
+        self._retention.forget = forget
+
+    async def dispose(self) -> None:
+        """Delete what may be kept no longer, and confirm it. Reading and following do this by themselves, in time."""
+        await self._retention.run(at_once=True)
+
     # Receipts
 
     async def prove_receipts(self) -> ReceiptNews:
@@ -376,6 +389,9 @@ class Partner:
 
     # Inside
 
+    def _drop_waiting(self, _records: Records, event_ids: Collection[str]) -> None:
+        self.engine.drop_waiting(event_ids)
+
     def _shared(self) -> Shared:
         return Shared(
             self._transport,
@@ -387,6 +403,7 @@ class Partner:
             self._book,
             self._intake,
             self._platform,
+            self._retention,
             self.poll,
             self._now,
         )

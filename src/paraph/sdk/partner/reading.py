@@ -11,6 +11,7 @@ from paraph.sdk.partner.auth import PartnerAuth
 from paraph.sdk.partner.inbox import Asked, Checked, GrantBook
 from paraph.sdk.partner.intake import Intake
 from paraph.sdk.partner.platform_log import PlatformLog
+from paraph.sdk.partner.retention import Retention
 from paraph.sdk.rooms import Message
 from paraph.sdk.transport import path
 
@@ -60,11 +61,13 @@ class Reader:
         intake: Intake,
         platform: PlatformLog,
         now: Callable[[], int],
+        retention: Retention,
         *,
         only: str | None = None,
     ) -> None:
         """`now()` gives milliseconds; `only` is the one grant that the token is for, if it is."""
         self.only = only
+        self.retention = retention
         self.auth = auth
         self.records = records
         self.book = book
@@ -97,6 +100,7 @@ class Reader:
 
     async def answer(self, room_id: str, purpose: str, since: str | None, limit: int) -> Answer:
         """One answer of `messages`, checked, and nothing of it kept. Raises ReceiptError."""
+        await self.retention.run()
         await self.platform.receipt_key()  # before anything is recorded
         params: dict[str, str | int] = {"purpose": purpose, "limit": limit}
         if since is not None:

@@ -24,6 +24,7 @@ from paraph.sdk.partner.intake import Intake
 from paraph.sdk.partner.looks import Conversation, Looks
 from paraph.sdk.partner.platform_log import PlatformLog
 from paraph.sdk.partner.reading import GrantedRoom, Page, Reader
+from paraph.sdk.partner.retention import Retention
 from paraph.sdk.rooms import Message
 from paraph.sdk.transport import Transport, path
 
@@ -41,6 +42,7 @@ class Shared:
     book: GrantBook
     intake: Intake
     platform: PlatformLog
+    retention: Retention
     poll: Callable[[int], Awaitable[object]]
     now: Callable[[], int]
 
@@ -56,10 +58,10 @@ class GrantSession:
         identity = (shared.slug, shared.issuer, shared.client, shared.now)
         transport = shared.transport.sibling()
         self._auth = GrantAuth(transport, shared.records, *identity, grant_id=grant_id)
-        book, platform, now = shared.book, shared.platform, shared.now
-        self._reader = Reader(self._auth, shared.records, book, shared.intake, platform, now, only=grant_id)
+        book, platform, now, kept = shared.book, shared.platform, shared.now, shared.retention
+        self._reader = Reader(self._auth, shared.records, book, shared.intake, platform, now, kept, only=grant_id)
         look = self._look_again
-        self._looks = Looks(self._auth, look, shared.records, book, platform, now, only=grant_id)
+        self._looks = Looks(self._auth, look, shared.records, book, platform, now, kept, only=grant_id)
         self._acts = Acts(self._auth, look, shared.records, shared.engine, book, platform, now, only=grant_id)
         self._changes = Changes(self._reader, shared.poll)
 

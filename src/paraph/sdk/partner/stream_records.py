@@ -1,8 +1,15 @@
 """What is kept of a partner's streams in its store."""
 
+from collections.abc import Collection
+from typing import Any
+
 import msgspec
 
-from paraph.sdk.partner.reading import Json
+from paraph.sdk.keystore import Records
+
+Json = dict[str, Any]
+
+STREAM, WAITING, LATE, LEFT, RECOVERED = "changes", "changes-waiting", "changes-late", "changes-left", "changes-again"
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -42,3 +49,19 @@ class Late(msgspec.Struct, frozen=True):
     event: Json
     state: str
     older: bool
+
+
+def drop_events(records: Records, event_ids: Collection[str]) -> None:
+    """Within a step: let go of these messages, handed out or not."""
+    for name, stream in records.items(STREAM, Stream):
+        page = tuple({"kind": "dropped"} if _event_id(item) in event_ids else item for item in stream.page)
+        records.put(STREAM, name, msgspec.structs.replace(stream, page=page))
+    for name in records.names(LATE):
+        if name.rpartition("/")[2] in event_ids:
+            records.delete(LATE, name)
+    for event_id in event_ids:
+        records.delete(WAITING, event_id)
+
+
+def _event_id(item: Json) -> str | None:
+    return str(item["event"].get("event_id")) if item.get("kind") == "message" else None

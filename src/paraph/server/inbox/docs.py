@@ -204,6 +204,14 @@ DOCS: dict[tuple[str, str], Doc] = {
         body=shapes.MessageToDelete,
         errors=("not-granted", "purpose-not-granted", "room-closed", "no-such-message", "log-not-fresh", "log-stopped"),
     ),
+    ("POST", f"{API}/disposals"): Doc(
+        DELETING,
+        {200: Answer("Its entry; the same document again: the same entry", shapes.RecordedDisposal)},
+        "The partner's word that what it opened under the grant before a time is deleted. It becomes a record of the"
+        " person's, who is shown what should have been confirmed and was not. Good after the grant's end, too.",
+        body=shapes.DisposalToRecord,
+        errors=(*DOCUMENT, "no-such-grant", "no-such-device"),
+    ),
     ("POST", f"{API}/webhooks"): Doc(
         WEBHOOKS,
         {200: Answer("The webhook; the same address again begins anew", shapes.RegisteredWebhook)},

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from paraph.protocol.disposal import Disposal
 from paraph.protocol.draft import Draft
 from paraph.protocol.enrolment import Enrolment
 from paraph.protocol.fields import DeviceId, GrantId, PersonId, Purpose, RoomId, Slug, Time
@@ -265,6 +266,18 @@ class Deleted(Struct, frozen=True):
     """The redaction, and its entry."""
 
     redaction_id: EventId
+    entry: AccessEntry
+
+
+class DisposalToRecord(Struct, frozen=True):
+    """A confirmation, signed by a live device of the partner."""
+
+    disposal: Disposal
+
+
+class RecordedDisposal(Struct, frozen=True):
+    """The confirmation's entry."""
+
     entry: AccessEntry
 
 

@@ -7,6 +7,7 @@ import msgspec
 from paraph.server.http import Access, Endpoint, Reply, Request
 from paraph.server.http.told_limits import grant_in_body
 from paraph.server.inbox.deletes import Deletes, Wanted
+from paraph.server.inbox.disposals.service import Disposals
 from paraph.server.inbox.drafts import Drafts
 from paraph.server.inbox.errors import problems
 
@@ -46,9 +47,15 @@ class DeleteBody(_Body, frozen=True):
     reason: Reason | None = None
 
 
-def endpoints(drafts: Drafts, deletes: Deletes) -> list[Endpoint]:
+class DisposalBody(_Body, frozen=True):
+    """POST /disposals."""
+
+    disposal: dict[str, Any]
+
+
+def endpoints(drafts: Drafts, deletes: Deletes, disposals: Disposals) -> list[Endpoint]:
     """What partners write with, and what authors answer."""
-    handlers, partner, person = Handlers(drafts, deletes), Access.PARTNER, Access.PERSON
+    handlers, partner, person = Handlers(drafts, deletes, disposals), Access.PARTNER, Access.PERSON
     draft, hers = f"{INBOX}/drafts/{{draft_id}}", f"{PEOPLE}/drafts/{{draft_id}}"
     message = f"{INBOX}/rooms/{{room_id}}/messages/{{event_id}}"
     return [
@@ -75,6 +82,14 @@ def endpoints(drafts: Drafts, deletes: Deletes) -> list[Endpoint]:
         Endpoint(
             "POST", f"{message}/delete", partner, problems(handlers.delete), "Delete an author's message in her name"
         ),
+        Endpoint(
+            "POST",
+            f"{INBOX}/disposals",
+            partner,
+            problems(handlers.dispose),
+            "Confirm that what was opened under a grant is deleted",
+            grant=grant_in_body("disposal", "grant_id"),
+        ),
         Endpoint("GET", f"{PEOPLE}/drafts", person, handlers.listed, "The caller's open drafts"),
         Endpoint("POST", f"{hers}/claim", person, handlers.claim, "Hold a draft for a minute, to seal it"),
         Endpoint("POST", f"{hers}/decline", person, handlers.decline, "Decline a draft, for good"),
@@ -84,7 +99,8 @@ def endpoints(drafts: Drafts, deletes: Deletes) -> list[Endpoint]:
 class Handlers:
     """Parse, ask the services, render."""
 
-    def __init__(self, drafts: Drafts, deletes: Deletes) -> None:
+    def __init__(self, drafts: Drafts, deletes: Deletes, disposals: Disposals) -> None:
+        self._disposals = disposals
         self._drafts = drafts
         self._deletes = deletes
 
@@ -111,6 +127,10 @@ class Handlers:
         body, params = request.json(DeleteBody), request.params
         wanted = Wanted(params["room_id"], params["event_id"], body.purpose, body.reason)
         return Reply.json(await self._deletes.delete(request.partner, wanted))
+
+    async def dispose(self, request: Request) -> Reply:
+        """Record a confirmation."""
+        return Reply.json(await self._disposals.post(request.partner, request.json(DisposalBody).disposal))
 
     async def listed(self, request: Request) -> Reply:
         """The caller's open drafts."""
