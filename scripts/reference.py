@@ -50,7 +50,8 @@ and name its address as `public_url`. The proxy must pass paths on undecoded: id
 """
 
 _ENDPOINTS_INTRO = """
-This is the whole API: the server answers these endpoints and no others (`404 M_UNRECOGNIZED`). The formats are in
+This is the whole API: the server answers these endpoints and no others (`404 M_UNRECOGNIZED`), those of Matrix under
+`r0` in place of `v3` as well. The formats are in
 [protocol.md](../protocol.md) and, for `/_matrix`, in the Matrix Client-Server specification. *Who* is checked before
 anything else is read. *Limit* names a row of the table at the end. What partners send and get, with every status and
 error, is in [inbox-api.md](inbox-api.md).

@@ -25,8 +25,8 @@ def endpoints() -> list[Endpoint]:
         _row("/account/3pid/delete", person, _nothing_bound, "Take an address away: there is none"),
         _row("/account/3pid/unbind", person, _nothing_bound, "Take a published address back: there is none"),
         *(
-            _row(f"{path}/{medium}/requestToken", access, _unsupported, "Have an address confirmed: refused")
-            for path, access in (("/account/3pid", anyone), ("/account/password", anyone), ("/register", anyone))
+            _row(f"{path}/{medium}/requestToken", anyone, _unsupported, "Have an address confirmed: refused")
+            for path in ("/account/3pid", "/account/password", "/register")
             for medium in ("email", "msisdn")
         ),
     ]
