@@ -89,11 +89,11 @@ async def test_a_room_is_created_with_its_alias(home: House) -> None:
 
 async def test_canonical_aliases_lead_to_the_room(home: House) -> None:
     """alias and alt_aliases must lead here when they are named first; later they may have lost their way."""
-    author = home.device("author")
-    room, other = await author.create(), await author.create()
+    author, friend = home.device("author"), home.device("friend")
+    room, other = await author.create(friend), await author.create()
     mine, lost, theirs = FILMS, f"#lost:{SERVER}", f"#theirs:{SERVER}"
-    for alias, target in ((mine, room), (lost, room), (theirs, other)):
-        await _alias("PUT", author, alias, target)
+    for device, alias, target in ((author, mine, room), (friend, lost, room), (author, theirs, other)):
+        await _alias("PUT", device, alias, target)
 
     async def name(content: Any) -> str:
         return outcome(await put_state(author, room, "m.room.canonical_alias", content))
@@ -107,6 +107,8 @@ async def test_canonical_aliases_lead_to_the_room(home: House) -> None:
     assert await name({"alias": 1}) == "M_BAD_JSON"
     assert await name({"alt_aliases": mine}) == "M_BAD_JSON"
     assert await name({"alias": mine, "alt_aliases": [lost, mine]}) == "ok"
+    assert outcome(await _alias("DELETE", friend, lost)) == "ok"
+    assert await name({"alias": mine, "alt_aliases": [lost]}) == "ok"
     assert await name({"alias": ""}) == "ok"
     assert await name({}) == "ok"
 
