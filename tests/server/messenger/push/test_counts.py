@@ -10,6 +10,9 @@ import pytest
 
 from tests.server.messenger.house import CIPHERTEXT, Answer, Device, House
 from tests.server.messenger.relations.test_relations import relates, say, text
+from tests.support.databases import runs_writes_once
+
+pytestmark = runs_writes_once
 
 THREADS = json.dumps({"room": {"timeline": {"unread_thread_notifications": True}}})
 Counts = tuple[int, int]

@@ -17,6 +17,9 @@ from paraph.server.outgoing.sender import Sender
 from tests.server.inbox.hooks import Call, Hook, hook
 from tests.server.messenger.house import CIPHERTEXT, Answer, Device, House
 from tests.server.messenger.relations.test_relations import say, text
+from tests.support.databases import runs_writes_once
+
+pytestmark = runs_writes_once
 
 PATH = "/_matrix/push/v1/notify"
 

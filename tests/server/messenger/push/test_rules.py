@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-import pytest
-
 from tests.server.messenger.house import Answer, Device, House
 
 RULES = "/pushrules/global"
@@ -33,20 +31,20 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_rules_of_each_kind_come_and_go(home: House, kind: str) -> None:
+async def test_rules_of_each_kind_come_and_go(home: House) -> None:
     """A new rule is on, is the most important of its kind, is shown as it was given, and is gone once deleted."""
     author = home.device("author")
-    for rule_id in ("first", "second"):
-        assert await put(author, kind, rule_id, {"actions": ["notify", {"set_tweak": "sound"}], **KINDS[kind]}) == {}
-    found = await author.call("GET", f"{RULES}/{kind}/second")
-    expected = {"rule_id": "second", "default": False, "enabled": True, "actions": ["notify", {"set_tweak": "sound"}]}
-    assert found == expected | KINDS[kind]
-    assert await ids(author, kind) == ["second", "first"]
-    assert await author.call("DELETE", f"{RULES}/{kind}/first") == {}
-    assert await ids(author, kind) == ["second"]
-    again = await author.call("DELETE", f"{RULES}/{kind}/first")
-    assert (again.status, again["errcode"]) == (404, "M_NOT_FOUND")
+    actions = ["notify", {"set_tweak": "sound"}]
+    for kind, more in KINDS.items():
+        for rule_id in ("first", "second"):
+            assert await put(author, kind, rule_id, {"actions": actions, **more}) == {}
+        found = await author.call("GET", f"{RULES}/{kind}/second")
+        assert found == {"rule_id": "second", "default": False, "enabled": True, "actions": actions} | more
+        assert await ids(author, kind) == ["second", "first"]
+        assert await author.call("DELETE", f"{RULES}/{kind}/first") == {}
+        assert await ids(author, kind) == ["second"]
+        again = await author.call("DELETE", f"{RULES}/{kind}/first")
+        assert (again.status, again["errcode"]) == (404, "M_NOT_FOUND")
 
 
 async def test_rules_are_ordered_by_before_and_after(home: House) -> None:

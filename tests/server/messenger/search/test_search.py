@@ -7,6 +7,9 @@ from urllib.parse import quote
 
 from tests.server.messenger.house import CIPHERTEXT, Answer, Device, House
 from tests.server.messenger.relations.test_relations import edit, say, text
+from tests.support.databases import runs_writes_once
+
+pytestmark = runs_writes_once
 
 
 async def search(device: Device, term: str, token: str | None = None, **asked: Any) -> Answer:
