@@ -7,14 +7,17 @@ import re
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from paraph.cli.demo.story import Story
 from paraph.cli.demo.verdicts import SHOWN
 from paraph.cli.main import app
+from tests.demo.performance import FILMS, WitnessThreads
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +77,8 @@ def check_evidence(judgement: dict[str, Any]) -> None:
 def test_a_broken_promise_is_the_exit_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the performance finds is what the command exits with, and what stands on the screen."""
     monkeypatch.setattr("paraph.sdk.engine.outbound.OutboundSessions.due", _only_without_a_session)
+    cheap = partial(Story, films=lambda: FILMS, witnesses=WitnessThreads)
+    monkeypatch.setattr("paraph.cli.demo.story.Story", cheap)
     played = CliRunner().invoke(app, ["demo", "--once", "--data", str(tmp_path / "demo")])
     assert played.exit_code == 1, played.output
     assert "P4  BROKEN  Revocation bites" in played.output

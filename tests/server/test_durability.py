@@ -20,7 +20,7 @@ from tests.support.server import RunningServer
 
 pytestmark = [pytest.mark.slow, runs_writes_once]
 
-KILLS = int(os.environ.get("PARAPH_KILLS", "5"))
+KILLS = int(os.environ.get("PARAPH_KILLS", "3"))
 SENDERS = 8
 
 
