@@ -137,12 +137,17 @@ def js_sdk_process(node: str) -> Iterator[JsSdkProcess]:
 
 @pytest_asyncio.fixture
 async def js_sdk(server: RunningServer, js_sdk_process: JsSdkProcess) -> AsyncIterator[StartJsSdk]:
-    """`await js_sdk("name")` signs up and returns a party; `log_in=True` for an account that exists."""
+    """`await js_sdk("name")` signs up and returns a party; `log_in=True` for an account that exists.
+
+    `sliding=True`: one that signs up, and follows its account by sliding sync.
+    """
     parties: list[JsSdkParty] = []
 
-    async def start(name: str, *, log_in: bool = False) -> JsSdkParty:
-        begin = JsSdkParty.log_in if log_in else JsSdkParty.sign_up
-        parties.append(await begin(js_sdk_process, server.url, name))
+    async def start(name: str, *, log_in: bool = False, sliding: bool = False) -> JsSdkParty:
+        if log_in:
+            parties.append(await JsSdkParty.log_in(js_sdk_process, server.url, name))
+        else:
+            parties.append(await JsSdkParty.sign_up(js_sdk_process, server.url, name, sliding=sliding))
         return parties[-1]
 
     yield start

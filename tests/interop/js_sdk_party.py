@@ -49,6 +49,11 @@ class JsSdkProcess:
             raise JsSdkError(f"{command}: {answer['error']}")
         return answer["result"]
 
+    async def requests(self) -> dict[str, list[Any]]:
+        """What all clients of the process have asked for, as `asked`; as `refused` what the server refused."""
+        found: dict[str, list[Any]] = await self.call("", "requests", {})
+        return found
+
     def close(self) -> None:
         """End the process: it ends with its input."""
         assert self._process.stdin is not None
@@ -73,9 +78,9 @@ class JsSdkParty(Party):
         self._name = name
 
     @classmethod
-    async def sign_up(cls, process: JsSdkProcess, url: str, name: str) -> JsSdkParty:
-        """Register a new account."""
-        return await cls._begin(process, "register", url, name)
+    async def sign_up(cls, process: JsSdkProcess, url: str, name: str, *, sliding: bool = False) -> JsSdkParty:
+        """Register a new account; with `sliding`, the client follows it by sliding sync."""
+        return await cls._begin(process, "register", url, name, sliding=sliding)
 
     @classmethod
     async def log_in(cls, process: JsSdkProcess, url: str, name: str) -> JsSdkParty:
@@ -83,9 +88,9 @@ class JsSdkParty(Party):
         return await cls._begin(process, "login", url, name)
 
     @classmethod
-    async def _begin(cls, process: JsSdkProcess, command: str, url: str, name: str) -> JsSdkParty:
+    async def _begin(cls, process: JsSdkProcess, command: str, url: str, name: str, **more: Any) -> JsSdkParty:
         party = cls(process, f"{name}/{next(_clients)}")
-        account = await party.do(command, url=url, username=name, password=PASSWORD)
+        account = await party.do(command, url=url, username=name, password=PASSWORD, **more)
         party.user_id, party.device_id = account["user_id"], account["device_id"]
         return party
 

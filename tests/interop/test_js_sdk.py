@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tests.interop.conftest import StartJsSdk, StartNio, StartPerson
+from tests.interop.js_sdk_party import JsSdkProcess
 from tests.interop.party import PATIENCE, converse, meet
 
 pytestmark = pytest.mark.slow
@@ -25,6 +26,37 @@ async def test_js_sdk_and_person_converse(js_sdk: StartJsSdk, person: StartPerso
 async def test_js_sdk_and_nio_converse(js_sdk: StartJsSdk, nio: StartNio) -> None:
     """nio, which knows no cross-signing, and js-sdk read each other."""
     await converse(await js_sdk("js-two"), await nio("nio-two"))
+
+
+async def test_js_sdk_by_sliding_sync(js_sdk: StartJsSdk, js_sdk_process: JsSdkProcess, person: StartPerson) -> None:
+    """The same library over sliding sync: it is invited, joins, reads, writes, and sees who types and who has read."""
+    theirs, ours = await js_sdk("js-sliding", sliding=True), await person("person-sliding")
+    asked = (await js_sdk_process.requests())["asked"]
+    assert "POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync" in asked
+    room = await converse(ours, theirs)
+    await converse(theirs, ours)
+    other = await js_sdk("js-beside")
+    await ours.person.invite(room, other.user_id)
+    await other.until(lambda: room in other.invited, "the invitation")
+    await other.join(room)
+    await theirs.sees(room, lambda v: v["members"].get(other.user_id) == "join", "who joined")
+    await other.do("typing", room_id=room, typing=True)
+    await theirs.sees(room, lambda v: v["typing"] == [other.user_id], "who types")
+    said = await theirs.send(room, "Welcome.")
+    await other.read(room, said)
+    await other.do("read_up_to", room_id=room, event_id=said)
+    await theirs.sees(room, lambda v: other.user_id in v["events"][said]["read_by"], "the receipt")
+
+
+async def test_what_the_server_does_not_serve(js_sdk: StartJsSdk, js_sdk_process: JsSdkProcess) -> None:
+    """Of all that the library asks for by itself, only what is known to be missing is refused."""
+    one, two = await js_sdk("js-asks"), await js_sdk("js-answers")
+    await converse(one, two)
+    refused = (await js_sdk_process.requests())["refused"]
+    unknown = {(one["method"], one["path"]) for one in refused if one["errcode"] == "M_UNRECOGNIZED"}
+    assert unknown <= {("GET", "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports")}  # calls of Element
+    faults = [one for one in refused if one["status"] not in (401, 403, 404)]
+    assert faults == []
 
 
 async def test_conversation_with_everything(js_sdk: StartJsSdk, person: StartPerson) -> None:

@@ -11,11 +11,13 @@ for (const method of ["log", "info", "debug", "warn", "error"]) console[method] 
 Math.random = () => 0; // else the library waits up to ten seconds by chance before it backs a key up
 
 const clients = new Map();
+const asked = new Set(); // what was asked for, and
 const refused = []; // what the server did not serve, whoever asked
 const fetched = globalThis.fetch;
 
 globalThis.fetch = async (url, options) => {
   const answer = await fetched(url, options);
+  asked.add(`${options?.method ?? "GET"} ${new URL(url).pathname}`);
   if (answer.status >= 400) {
     const { errcode } = await answer.clone().json().catch(() => ({}));
     const method = options?.method ?? "GET";
@@ -34,7 +36,7 @@ process.exit(0); // a client's timers would keep it alive
 
 async function answer(name, command, given) {
   try {
-    if (command === "refused") return { result: refused.splice(0) };
+    if (command === "requests") return { result: { asked: [...asked], refused } };
     if (!clients.has(name)) clients.set(name, new JsSdkClient());
     const client = clients.get(name);
     if (!JsSdkClient.COMMANDS.has(command)) throw new Error(`unknown command ${command}`);

@@ -2,11 +2,14 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient, EventTimeline, ReceiptType, RelationType } from "matrix-js-sdk";
+import { SlidingSync } from "matrix-js-sdk/lib/sliding-sync.js";
 import { decryptAttachment, encryptAttachment } from "matrix-encrypt-attachment";
 import { Recovery } from "./js_sdk_recovery.mjs";
 import { Comparison } from "./js_sdk_verification.mjs";
 
 const ENCRYPTION = { type: "m.room.encryption", state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2" } };
+const ROOM_WANTED = { timeline_limit: 20, required_state: [["*", "*"]] };
+const WINDOW = new Map([["all", { ranges: [[0, 99]], ...ROOM_WANTED }]]);
 const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, getChild: () => SILENT };
 const NEWS = [
   "event",
@@ -44,10 +47,10 @@ export class JsSdkClient {
   #wake = () => {};
 
   /** Sign up, with a cross-signing identity. */
-  async register({ url, username, password }) {
+  async register({ url, username, password, sliding = false }) {
     const auth = { type: "m.login.dummy" };
     const account = await createClient({ baseUrl: url, logger: SILENT }).registerRequest({ username, password, auth });
-    await this.#begin(url, account);
+    await this.#begin(url, account, sliding);
     await this.#crypto.bootstrapCrossSigning({
       setupNewCrossSigning: true,
       authUploadDeviceSigningKeys: (request) => request(null),
@@ -63,7 +66,7 @@ export class JsSdkClient {
     return this.#account;
   }
 
-  async #begin(url, { user_id: userId, device_id: deviceId, access_token: accessToken }) {
+  async #begin(url, { user_id: userId, device_id: deviceId, access_token: accessToken }, sliding = false) {
     this.#url = url;
     this.#recovery = new Recovery();
     const settings = { cryptoCallbacks: this.#recovery.callbacks, logger: SILENT };
@@ -72,8 +75,10 @@ export class JsSdkClient {
     this.#comparison = new Comparison(this.#client);
     this.#recovery.client = this.#client;
     for (const name of NEWS) this.#client.on(name, () => this.#heard());
-    await this.#client.startClient({ lazyLoadMembers: true, threadSupport: true, initialSyncLimit: 20 });
-    await new Promise((resolve) => this.#client.on("sync", (state) => state === "PREPARED" && resolve()));
+    const ready = new Promise((resolve) => this.#client.on("sync", (state) => state === "PREPARED" && resolve()));
+    const slidingSync = sliding ? new SlidingSync(url, WINDOW, ROOM_WANTED, this.#client, 10_000) : undefined;
+    await this.#client.startClient({ lazyLoadMembers: true, threadSupport: true, initialSyncLimit: 20, slidingSync });
+    await ready;
     while (!(await this.#published(userId, deviceId))) await sleep(20);
   }
 
