@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from paraph.sdk.engine.machine import VIEW_MAX_AGE_MS
-from paraph.sdk.engine.model import GrantView
+from paraph.sdk.engine.model import VIEW_MAX_AGE_MS, GrantView
 from tests.sdk.directory import (
     AUTHOR,
     BOTH,

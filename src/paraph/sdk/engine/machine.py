@@ -5,19 +5,21 @@ The driver feeds it sync parts and answers, sends the requests it names, and wra
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from paraph.protocol.identifiers import is_partner
 from paraph.sdk.engine.account import OlmAccount
 from paraph.sdk.engine.cross_signing import Identity, IdentitySeeds
+from paraph.sdk.engine.history import HISTORY_KEY, OlderKeys
 from paraph.sdk.engine.inbound import InboundSessions
 from paraph.sdk.engine.model import (
     ENCRYPTED,
     MEGOLM,
     OLM,
     SIGNED_CURVE25519,
+    VIEW_MAX_AGE_MS,
     Decrypted,
     Device,
     DeviceSigningUpload,
@@ -28,7 +30,6 @@ from paraph.sdk.engine.model import (
     KeysQuery,
     KeysUpload,
     OlmEvent,
-    PartnerAccess,
     Peer,
     Received,
     Request,
@@ -39,11 +40,10 @@ from paraph.sdk.engine.model import (
 )
 from paraph.sdk.engine.olm import OlmPayload, OlmSessions
 from paraph.sdk.engine.outbound import OutboundSessions
-from paraph.sdk.engine.outbox import Outbox
+from paraph.sdk.engine.outbox import MAX_TO_DEVICE, Outbox, key_share
 from paraph.sdk.engine.secrets import REQUEST as SECRET_REQUEST
 from paraph.sdk.engine.secrets import SEND as SECRET_SEND
 from paraph.sdk.engine.secrets import Secrets
-from paraph.sdk.engine.sent import Sent
 from paraph.sdk.engine.trust import Vouching
 from paraph.sdk.engine.users import Users
 from paraph.sdk.engine.verification import Verifications
@@ -53,13 +53,9 @@ from paraph.sdk.keystore import Records
 
 log = logging.getLogger(__name__)
 
-VIEW_MAX_AGE_MS = 120_000
 UNWEDGE_EVERY_MS = 3_600_000
 CLAIM_AGAIN_MS = 300_000
-MAX_TO_DEVICE = 100
 WAITING = "waiting"
-HISTORY_KEY = "org.paraph.history_key"
-HISTORY_SENT = "history-sent"
 WEDGED = "wedged"
 # What the arrival of a key can cure.
 MAY_PASS = frozenset({"unknown-session", "unknown-index", "wrong-owner", "wrong-device", "withheld"})
@@ -94,6 +90,7 @@ class DeviceEngine:
         self.inbound = InboundSessions(records)
         self.outbound = OutboundSessions(records, self.account, self.inbound)
         self.outbox = Outbox(records, random)
+        self.history = OlderKeys(records, self.account, self.olm, self.inbound, self.outbound, self.outbox)
         self.secrets = Secrets(
             records, self.account, self.users, self.olm, self.outbox, random, identity=lambda: self.identity
         )
@@ -245,7 +242,7 @@ class DeviceEngine:
             if grant_id is None:
                 messages.setdefault(peer.user_id, {})[peer.device_id] = content
             else:
-                shares.setdefault(grant_id, []).append(_share(peer, content, self._range(settings.room_id)))
+                shares.setdefault(grant_id, []).append(key_share(peer, content, self._range(settings.room_id)))
         self._queue(messages)
         for grant_id, made in shares.items():
             self.outbox.to_partner(grant_id, tuple(made))
@@ -276,54 +273,9 @@ class DeviceEngine:
     def send_to_partner(self, grant_id: str, peers: Sequence[Peer], event_type: str, content: Json) -> tuple[Peer, ...]:
         """Queue an Olm event (no room key) for partner devices; returns those that an Olm session reaches."""
         reached = tuple(peer for peer in peers if self.olm.has(peer))
-        made = tuple(_share(p, self.olm.encrypt(p, event_type, content), None) for p in reached)
+        made = tuple(key_share(p, self.olm.encrypt(p, event_type, content), None) for p in reached)
         self.outbox.to_partner(grant_id, made)
         return reached
-
-    def history_rooms(self, access: PartnerAccess) -> set[str]:
-        """The rooms of which a partner device still lacks a key that the grant's history gives it."""
-        lacking = (
-            sent for sent, _ in self._history(access) if any(self._lacks(access, p, sent) for p in access.devices)
-        )
-        return {sent.room_id for sent in lacking}
-
-    def share_history(self, view: GrantView, access: PartnerAccess, rooms: Collection[str], now: int) -> None:
-        """Queue the keys of this device's own older sessions in these rooms, each from the date of the history on."""
-        if not view.is_fresh(now, VIEW_MAX_AGE_MS) or not access.reads or now >= access.until:
-            return
-        shares = []
-        for sent, index in self._history(access):
-            key = self.inbound.own_key(sent.session_id, self.account.curve25519, index)
-            if key is None or sent.room_id not in rooms:
-                continue
-            content = {"algorithm": MEGOLM, "room_id": sent.room_id, "session_id": sent.session_id, "session_key": key}
-            session = {"room_id": sent.room_id, "session_id": sent.session_id, "first_index": index}
-            for peer in access.devices:
-                if self._lacks(access, peer, sent) and self.olm.has(peer):
-                    shares.append(_share(peer, self.olm.encrypt(peer, HISTORY_KEY, content), session))
-                    self._records.put(HISTORY_SENT, _history_name(access, peer, sent), True)
-        for start in range(0, len(shares), MAX_TO_DEVICE):
-            self.outbox.to_partner(access.grant_id, tuple(shares[start : start + MAX_TO_DEVICE]))
-
-    def unshare_history(self, access: PartnerAccess) -> None:
-        """The platform refused keys of a history: they are sent again."""
-        for name, _ in self._records.items(HISTORY_SENT, bool, f"{access.grant_id}/"):
-            self._records.delete(HISTORY_SENT, name)
-
-    def _history(self, access: PartnerAccess) -> Iterator[tuple[Sent, int]]:
-        """This device's own sessions that the history reaches, each with the index from which on it does.
-
-        One that began under the grant was shared from its beginning, or was not to be shared.
-        """
-        if access.history is None:
-            return
-        for sent in self.outbound.sent.all():
-            index = sent.index_from(access.history)
-            if index is not None and sent.created < access.began and access.covers(sent.room_id):
-                yield sent, index
-
-    def _lacks(self, access: PartnerAccess, peer: Peer, sent: Sent) -> bool:
-        return self._records.get(HISTORY_SENT, _history_name(access, peer, sent), bool) is None
 
     # Reading
 
@@ -496,14 +448,6 @@ class DeviceEngine:
             for user, device, content in flat[start : start + MAX_TO_DEVICE]:
                 batch.setdefault(user, {})[device] = content
             self.outbox.to_people(ENCRYPTED, batch)
-
-
-def _share(peer: Peer, content: Json, session: Json | None) -> Json:
-    return {"device_id": peer.device_id, "content": content, "session": session}
-
-
-def _history_name(access: PartnerAccess, peer: Peer, sent: Sent) -> str:
-    return f"{access.grant_id}/{peer.curve25519}/{sent.session_id}"
 
 
 def _olm_event(payload: OlmPayload) -> OlmEvent:

@@ -11,6 +11,8 @@ ENCRYPTED = "m.room.encrypted"
 RELATION = "m.relates_to"
 SIGNED_CURVE25519 = "signed_curve25519"
 
+VIEW_MAX_AGE_MS = 120_000
+
 Json = dict[str, Any]
 
 

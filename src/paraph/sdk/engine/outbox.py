@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 
-from paraph.sdk.engine.model import Json, KeyShare, SendToDevice
+from paraph.sdk.engine.model import Json, KeyShare, Peer, SendToDevice
 from paraph.sdk.keystore import Records
 
 TABLE = "outbox"
+# Devices in one message.
+MAX_TO_DEVICE = 100
 
 
 class OutboxRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -58,3 +60,8 @@ class Outbox:
         number = (self._records.get("counter", TABLE, int) or 0) + 1
         self._records.put("counter", TABLE, number)
         self._records.put(TABLE, f"{number:016d}", record)
+
+
+def key_share(peer: Peer, content: Json, session: Json | None) -> Json:
+    """One item for a partner's device: the sealed content, and the session and first index that it opens, if any."""
+    return {"device_id": peer.device_id, "content": content, "session": session}

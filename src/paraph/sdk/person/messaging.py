@@ -200,12 +200,12 @@ class Messenger:
         _, view = await self._consent.fresh_view()
         if view is None:
             return
-        lacking = [(access, self.engine.history_rooms(access)) for access in view.partners if access.reads]
+        lacking = [(access, self.engine.history.rooms(access)) for access in view.partners if access.reads]
         for access, rooms in lacking:
             if rooms:
                 await self._share_history(view, access, rooms)
         # Whoever could not be reached, and a room that is closed today, has its turn with a later sync.
-        self._history_due = any(rooms and self.engine.history_rooms(access) for access, rooms in lacking)
+        self._history_due = any(rooms and self.engine.history.rooms(access) for access, rooms in lacking)
 
     async def _share_history_quietly(self) -> None:
         """What fails is tried again with the next sync: what a sync or a grant brought must not be lost by it."""
@@ -219,13 +219,13 @@ class Messenger:
         open_rooms = [room_id for room_id in sorted(rooms) if not (await self._settings(room_id, view)).closed]
         await self._driver.claim(access.devices)
         with self._records.step():
-            self.engine.share_history(view, access, open_rooms, self._now())
+            self.engine.history.share(view, access, open_rooms, self._now())
         refused = self._driver.refused_shares
         await self._driver.drain()
         if self._driver.refused_shares != refused:
             self._consent.forget_view()
             with self._records.step():
-                self.engine.unshare_history(access)
+                self.engine.history.unshare(access)
 
     # Trust
 

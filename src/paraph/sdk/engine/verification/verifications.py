@@ -126,8 +126,8 @@ class Verifications:
         kind = event_type.removeprefix(PREFIX)
         if sender == flow.user_id:
             flow.hear(kind, content)
-        elif sender == self._user_id and kind == "ready" and content.get("from_device") != self._device_id:
-            flow.taken_elsewhere()
+        elif sender == self._user_id and kind in ("ready", "cancel") and content.get("from_device") != self._device_id:
+            flow.taken_elsewhere()  # what this device said itself comes back as well, and finds the flow further on
         self._settle(flow)
 
     def expire(self, now: int) -> None:
