@@ -5,7 +5,7 @@ The driver feeds it sync parts and answers, sends the requests it names, and wra
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
