@@ -156,6 +156,8 @@ async def test_time_passes(here: tuple[House, _Clock]) -> None:
 
     assert await after(IDLE_AFTER) is None
     assert (await after(1))["presence"] == "unavailable"
+    await author.sync()
+    assert await after(0) is None  # polling alone is not doing anything
     await author.send(room)
     await waiting
     assert (await after(0))["presence"] == "online"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -134,13 +135,14 @@ async def test_events_say_what_she_was_then(home: House) -> None:
     await rename(author, room, "A")
     events = section(await friend.sync(), room)["timeline"]["events"]
     assert [event["unsigned"]["membership"] for event in events][-5:] == ["leave", "invite", "join", "join", "join"]
-    renamed = await rename(author, room, "B")
     friend.since = (await friend.sync())["next_batch"]
+    renamed = await rename(author, room, "B")
     await act(author, room, f"receipt/m.read/{renamed}")
-    await author.call("PUT", f"/rooms/{room}/redact/{renamed}/t1", {})
+    assert (await author.call("PUT", f"/rooms/{quote(room)}/redact/{quote(renamed)}/t1", {})).status == 200
     for _ in range(2):
         shown = section(await friend.sync(friend.since), room)["timeline"]["events"]
-        assert [event["unsigned"]["membership"] for event in shown] == ["join"]
+        assert [event["unsigned"]["membership"] for event in shown] == ["join", "join"]
+        assert "redacted_because" in shown[0]["unsigned"]
         home.messenger.core.rooms = Rooms(home.messenger.core.store)
 
 

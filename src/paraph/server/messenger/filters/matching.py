@@ -115,6 +115,7 @@ class Plan:
     """A sync's filter, ready to be asked.
 
     `plain`: room timelines and state are whole but for the limit and lazily loaded members, so memory can answer.
+    `dressed`: events are handed out in another form than the usual one.
     """
 
     definition: Filter
@@ -130,16 +131,12 @@ class Plan:
     fields: tuple[tuple[str, ...], ...] | None
     federation: bool
     plain: bool
+    dressed: bool
 
     @property
     def limit(self) -> int:
         """How many events a timeline may have."""
         return self.timeline.limit
-
-    @property
-    def dressed(self) -> bool:
-        """Whether events are handed out in another form than the usual one."""
-        return self.federation or self.fields is not None
 
 
 def compiled(definition: Filter) -> Plan:
@@ -161,6 +158,7 @@ def compiled(definition: Filter) -> Plan:
         fields,
         federation,
         timeline.everything and state.everything and timeline.limit > 0 and not federation and fields is None,
+        federation or fields is not None,
     )
 
 

@@ -81,13 +81,16 @@ class Part:
         """The first shown event's position, if there is one."""
         return self.before + 1 if self.shown else self.before
 
-    def take(self, newest: list[Event], limit: int, more: bool, wanted: Callable[[Event], bool]) -> bool:
+    def take(self, newest: list[Event], limit: int, more: bool, wanted: Callable[[Event], bool] | None) -> bool:
         """Show what may be seen and is wanted of these events (newest first); whether more have to be read.
 
-        `more`: there may be further events behind these.
+        `more`: there may be further events behind these. `wanted` is None for everything.
         """
+        if wanted is None and not self.shown and newest and self._sees_from(newest[-1].position):
+            self.shown, self.limited = newest[:limit], len(newest) > limit
+            return False
         for event in newest:
-            if not (self._sees(event) and wanted(event)):
+            if not (self._sees(event) and (wanted is None or wanted(event))):
                 self.dropped.append(event)
             elif len(self.shown) == limit:
                 self.limited = True
@@ -100,11 +103,12 @@ class Part:
             self.limited, more = True, False
         return more
 
+    def _sees_from(self, position: int) -> bool:
+        """Whether the person has been there all the time since a position."""
+        return self.sight is None or (self.sight.now == "join" and position >= self.sight.last_change)
+
     def _sees(self, event: Event) -> bool:
-        sight = self.sight
-        if sight is None or (sight.now == "join" and event.position >= sight.last_change):
-            return True
-        return sight.sees(event)
+        return self.sight is None or self._sees_from(event.position) or self.sight.sees(event)
 
     @property
     def hidden_state(self) -> list[Event]:
@@ -129,7 +133,7 @@ class Part:
 
     def memberships(self) -> list[str]:
         """What the person was to the room at each shown event."""
-        if self.sight is None:
+        if self.sight is None or (self.shown and self._sees_from(self.shown[0].position)):
             return ["join"] * len(self.shown)
         return [self.sight.membership_at(event.position) for event in self.shown]
 

@@ -24,7 +24,7 @@ class StateBeside:
     def add(self, tx: Transaction, parts: list[Part]) -> None:
         """Complete these parts, whose timelines are settled."""
         self._add_state(tx, parts)
-        self._add_members(tx, [part.room_id for part in parts if part.moved])
+        self._add_members(tx, [part for part in parts if part.moved])
         lazy, wanted = self._window.lazy, self._window.plan.state
         if self._window.since is not None:
             for part in parts:
@@ -56,20 +56,26 @@ class StateBeside:
     def _upto(self, part: Part) -> int:
         return part.stretch.upto if self._window.state_after else part.before
 
-    def _add_members(self, tx: Transaction, rooms: list[str]) -> None:
-        user_id = self._window.person.user_id
+    def _add_members(self, tx: Transaction, parts: list[Part]) -> None:
+        user_id, rooms = self._window.person.user_id, [part.room_id for part in parts]
         self.members = self._tables.members(tx, rooms)
         alone = [room_id for room_id in rooms if not self.members.get(room_id, {}).keys() - {user_id}]
         for room_id, former in self._tables.former_members(tx, alone).items():
             self.members[room_id] = former | self.members.get(room_id, {})
-        named = self._named(tx, rooms)
+        named = self._named(tx, parts)
         self.summaries = {
             room_id: summary(self.members.get(room_id, {}), user_id, room_id in named) for room_id in rooms
         }
 
-    def _named(self, tx: Transaction, rooms: list[str]) -> set[str]:
-        asked = [Entry(room_id, kind, "", self._window.upto) for room_id in rooms for kind in NAMES]
+    def _named(self, tx: Transaction, parts: list[Part]) -> set[str]:
+        """The rooms that have a name: as the whole state says where it is there, else as the tables do."""
+        rest = [part.room_id for part in parts if not part.full]
+        asked = [Entry(room_id, kind, "", self._window.upto) for room_id in rest for kind in NAMES]
         found = self._tables.state_entries(tx, asked)
+        for part in parts:
+            if part.full:
+                given = {event.type: event for event in (*part.state, *part.shown) if event.type in NAMES}
+                found[part.room_id] = [event for event in given.values() if event.state_key == ""]
         return {room_id for room_id, events in found.items() if any(names(event) for event in events)}
 
     def _load_lazily(self, tx: Transaction, parts: list[Part], lazy: Lazy) -> None:

@@ -95,10 +95,10 @@ class FromTables:
         bundles = self._timelines.bundles(tx, window.person, told)
         return {part.room_id: self._section(part, state, bundles) for part in told}
 
-    def _wanted(self) -> Callable[[Event], bool]:
+    def _wanted(self) -> Callable[[Event], bool] | None:
         window, timeline = self._window, self._window.plan.timeline
         if timeline.everything:
-            return window.hears
+            return window.hears if window.ignored else None
         return lambda event: timeline.wants(event) and window.hears(event)
 
     # Sections

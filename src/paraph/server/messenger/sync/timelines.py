@@ -13,7 +13,8 @@ from paraph.server.messenger.sync.parts import MAX_READ, Part
 from paraph.server.messenger.sync.sections import Raw
 from paraph.server.storage import Transaction
 
-Wanted = Callable[[Event], bool]
+Wanted = Callable[[Event], bool] | None
+"""Whether an event is wanted; None: all are."""
 
 
 class Timelines:
@@ -53,7 +54,9 @@ class Timelines:
         current = self._tables.state_entries(tx, asked)
         for part in parts:
             holds = {event.position for event in current.get(part.room_id, [])}
-            shown = [event for event in hidden.get(part.room_id, []) if event.position in holds and wanted(event)]
+            shown = [event for event in hidden.get(part.room_id, []) if event.position in holds]
+            if wanted is not None:
+                shown = [event for event in shown if wanted(event)]
             if shown:
                 part.show(shown, limit)
 
