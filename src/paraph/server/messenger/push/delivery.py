@@ -135,14 +135,11 @@ class Delivery:
     def _found(self, tx: Transaction, after: int, upto: int) -> list[Waiting]:
         """What pushers are to be told of the events in (after, upto]."""
         found: list[Waiting] = []
-        rooms: dict[str, list[Pusher]] = {}
         oldest = self._clock() - MAX_AGE_MS
-        for event in self._core.store.events_between(tx, after, upto):
-            if event.ts < oldest:
-                continue
-            if event.room_id not in rooms:
-                rooms[event.room_id] = store.in_room(tx, event.room_id)
-            pushers = rooms[event.room_id]
+        events = [event for event in self._core.store.events_between(tx, after, upto) if event.ts >= oldest]
+        rooms = store.in_rooms(tx, self._core.database.dialect, sorted({event.room_id for event in events}))
+        for event in events:
+            pushers = rooms.get(event.room_id, [])
             if event.type == MEMBER and event.state_key is not None:
                 pushers = pushers + [new for new in store.of(tx, event.state_key) if new not in pushers]
             found += self._of_event(tx, event, pushers)

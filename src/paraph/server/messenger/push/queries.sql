@@ -25,13 +25,6 @@ SELECT user_id FROM pushers WHERE app_id = :app_id AND pushkey = :pushkey AND us
 -- name: any_pusher
 SELECT 1 FROM pushers LIMIT 1;
 
--- name: pushers_in_room
-SELECT pushers.user_id, pushers.app_id, pushers.pushkey, pushers.device_id, pushers.app_display_name,
-    pushers.device_display_name, pushers.profile_tag, pushers.lang, pushers.data, pushers.set_at, pushers.since,
-    pushers.failures, pushers.next_attempt
-FROM memberships JOIN pushers ON pushers.user_id = memberships.user_id
-WHERE memberships.room_id = :room_id AND memberships.membership = 'join';
-
 -- name: put_push!
 INSERT INTO pushes (user_id, app_id, pushkey, position, tweaks)
 VALUES (:user_id, :app_id, :pushkey, :position, :tweaks) ON CONFLICT DO NOTHING;

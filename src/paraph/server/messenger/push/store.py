@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
 
-from paraph.server.storage import Transaction, load_sql
+from paraph.server.storage import Sql, Transaction, load_sql
 
 sql = load_sql("paraph.server.messenger.push")
+
+
+@cache
+def _sql_of(dialect: str) -> Sql:
+    return load_sql("paraph.server.messenger.push", dialect)
 
 
 class Pusher(msgspec.Struct, frozen=True):
@@ -77,9 +84,13 @@ def exist(tx: Transaction) -> bool:
     return tx.row(sql.any_pusher) is not None
 
 
-def in_room(tx: Transaction, room_id: str) -> list[Pusher]:
-    """The pushers of a room's joined members."""
-    return [Pusher(*row) for row in tx.rows(sql.pushers_in_room, {"room_id": room_id})]
+def in_rooms(tx: Transaction, dialect: str, rooms: Sequence[str]) -> dict[str, list[Pusher]]:
+    """The pushers of joined members, by room; rooms without any are missing."""
+    found: dict[str, list[Pusher]] = {}
+    asked = {"rooms": msgspec.json.encode(rooms).decode()}
+    for row in tx.rows(_sql_of(dialect).pushers_in_rooms, asked):
+        found.setdefault(row[0], []).append(Pusher(*row[1:]))
+    return found
 
 
 def add(tx: Transaction, push: Waiting) -> None:
