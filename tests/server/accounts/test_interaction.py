@@ -7,9 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from paraph.server.accounts.interaction import LENGTH, LIFETIME_MS
+from paraph.server.accounts.interaction import LENGTH, LIFETIME_MS, Interactions, OtherOperation
 from tests.server.accounts.house import PASSWORD, REGISTER, House, bearer, count, house, refused
+from tests.support.databases import runs_on_sqlite
 
 TOKENS = "/_matrix/client/v1/login/get_token"
 CHANGE = "/_matrix/client/v3/account/password"
@@ -169,3 +172,34 @@ async def test_pages_that_are_not_there(home: House) -> None:
     answer = await home.client.post(page(PASSWORDS), data=form)
     assert (answer.status_code, '"><script>' in answer.text) == (403, False)
     assert await count(home.database, "accounts_passed_stages") == 0
+
+
+# --- Any session
+
+
+def _sessions(now: int = 1_800_000_000_000) -> Interactions:
+    return Interactions(None, lambda: now, b"k" * 32)  # type: ignore[arg-type]  # nothing here is kept
+
+
+@runs_on_sqlite
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.text(max_size=80) | st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef0123456789-_=", min_size=LENGTH, max_size=LENGTH)
+)
+def test_no_text_that_was_not_begun_is_a_session(text: str) -> None:
+    """Whatever it is, it is unknown, and no failure."""
+    assert not _sessions().is_live(text)
+    assert not _sessions().is_for(text, "anything")
+
+
+@runs_on_sqlite
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=60), st.text(max_size=60), st.integers(0, 2**45))
+def test_a_session_is_its_operations_at_any_time(one: str, other: str, now: int) -> None:
+    """It is good for the operation it was begun for, for no other one, and under no other key."""
+    session = _sessions(now).begin(f"1{one}")
+    assert _sessions(now).is_for(session, f"1{one}")
+    assert not Interactions(None, lambda: now, b"x").is_live(session)  # type: ignore[arg-type]
+    if one != other:
+        with pytest.raises(OtherOperation):
+            _sessions(now).is_for(session, f"1{other}")
