@@ -100,3 +100,20 @@ def test_spans_and_times_are_read_strictly() -> None:
     for text in ("", "0d", "1", "d", "1d2h", " 1d", "1.5d", "-1d", "١d"):
         with pytest.raises(ValueError, match="expected"):
             span(text)
+
+
+@pytest.mark.slow
+async def test_what_may_be_kept_no_longer_is_gone_at_the_next_start(turned: RunningSandbox) -> None:
+    """A program that was off while the grant's days ended deletes first, and the platform takes its word on record."""
+    async with device(turned.file("marquee")) as partner:
+        turned.say("not to be kept", room="films")
+        async for change in partner.changes(PURPOSE, timeout_ms=20_000):
+            if isinstance(change, MessageChange) and change.message.body == "not to be kept":
+                break
+        opened = partner._records.names("opened", f"{change.grant_id}/")
+        assert opened
+    turned.tell("clock", at=None, forward=8 * DAY)
+    async with device(turned.file("marquee")) as partner:
+        await partner.poll()
+        assert not set(partner._records.names("opened")) & set(opened)
+        assert partner._records.get("disposal-said", change.grant_id, int) is not None
