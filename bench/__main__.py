@@ -22,6 +22,7 @@ from bench.idle import idle
 from bench.inbox import inbox
 from bench.initial import initial
 from bench.ledger import ledger
+from bench.outside import media, webhooks
 from bench.overload import overload
 from bench.processes import raise_file_limit
 from bench.receipts import receipts
@@ -37,6 +38,8 @@ SCENARIOS: dict[str, Callable[[Plan, Databases], Awaitable[Outcome]]] = {
     "ledger": ledger,
     "receipts": receipts,
     "inbox": inbox,
+    "media": media,
+    "webhooks": webhooks,
 }
 
 
@@ -52,6 +55,8 @@ class Scenario(Enum):
     LEDGER = "ledger"
     RECEIPTS = "receipts"
     INBOX = "inbox"
+    MEDIA = "media"
+    WEBHOOKS = "webhooks"
     ALL = "all"
 
 

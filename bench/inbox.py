@@ -154,7 +154,7 @@ class _Setting:
         shutil.copyfile(self._path, copy)
         partner, app = self._open(copy), self._here.between._app
         await partner.poll()
-        timed = app.app = _Timed(app.app)
+        timed = app.app = Timed(app.app)
         words, cpu, wall = 0, time.process_time(), time.perf_counter()
         async for change in partner.changes(PURPOSE, state=self._state, timeout_ms=0, limit=limit):
             if isinstance(change, MessageChange):
@@ -168,7 +168,7 @@ class _Setting:
         return found
 
 
-class _Timed:
+class Timed:
     """The application, with a clock on the processor time that passes while it answers."""
 
     def __init__(self, app: Any) -> None:

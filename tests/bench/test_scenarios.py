@@ -74,3 +74,12 @@ async def test_the_inbox_scenario_reads_every_word_with_few_grants_and_many(tmp_
     assert (few["words"], many["words"], many["grants"]) == (200, 200, 200)
     assert 0 < many["platform_us"] < many["cpu_us"]
     assert [line["scenario"] for line in found["budget"]] == ["inbox", "inbox"]
+
+
+async def test_files_and_endpoints_cost_something(tmp_path: Path) -> None:
+    """Files go up and down, and every endpoint hears of the change."""
+    found = await bench(tmp_path, "--scenario", "media", "--scenario", "webhooks", "--rounds", "1")
+    media, webhooks = found["scenarios"]["media"], found["scenarios"]["webhooks"]
+    assert media["upload"]["cpu_ms"] > media["upload"]["platform_ms"] > 0
+    assert media["download"]["cpu_ms"] > media["download"]["platform_ms"] > 0
+    assert (webhooks["endpoints"], webhooks["per_second"] > 1, webhooks["cpu_ms"] > 0) == (20, True, True)
