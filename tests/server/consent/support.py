@@ -37,6 +37,7 @@ from paraph.server.http.endpoint import OperatorPrincipal
 from paraph.server.http.limits import Limiter
 from paraph.server.inbox.attachments.service import Attachments
 from paraph.server.inbox.deletes import Deletes
+from paraph.server.inbox.disposals.service import Disposals
 from paraph.server.inbox.drafts import Drafts
 from paraph.server.inbox.http import endpoints as inbox_endpoints
 from paraph.server.inbox.looks_http import endpoints as looks_endpoints
@@ -292,7 +293,11 @@ class World:
             *media_endpoints(self.media),
             *looks_endpoints(self.attachments, self.people),
             *webhook_endpoints(self.webhooks.service),
-            *writing_endpoints(self.drafts, Deletes(self.database, self.ledger, self.consent, self.messenger)),
+            *writing_endpoints(
+                self.drafts,
+                Deletes(self.database, self.ledger, self.consent, self.messenger),
+                Disposals(self.database, self.ledger, self.consent, self.clock),
+            ),
             *inbox_endpoints(self.inbox, self.consent, self.database),
         ]
         authenticators = {
