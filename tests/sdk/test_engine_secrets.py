@@ -8,9 +8,9 @@ import pytest
 
 from paraph.protocol.base64 import b64
 from paraph.sdk.engine.cross_signing import IdentitySeeds
-from paraph.sdk.engine.secrets import LOG_KEY, MAX_ASKED, REQUEST, SEEDS
+from paraph.sdk.engine.secrets import LOG_KEY, MAX_ASKED, REQUEST, SEEDS, WANTED, Wanted
 from paraph.sdk.engine.verification import Phase
-from tests.sdk.comparing import compared, settle, shown
+from tests.sdk.comparing import act, compared, queued, settle, shown
 from tests.sdk.directory import AUTHOR, CORRESPONDENT, START, Directory, Phone
 
 
@@ -78,6 +78,7 @@ def answers(phone: Phone) -> int:
 
 def test_an_unverified_device_gets_nothing(author: Phone, second: Phone, log_key: bytes) -> None:
     """A device that merely logged in may ask, and waits until it is signed; ten minutes later it has waited enough."""
+    author.know(AUTHOR)
     for number, name in enumerate([*SEEDS, "org.paraph.log_key"]):
         request(author, name, "AUTHOR2", number=number)
     assert answers(second) == 0
@@ -115,6 +116,69 @@ def test_a_device_under_another_identity_gets_nothing(directory: Directory, auth
     request(author, "m.cross_signing.master", "PLANTED")
     assert directory.queues.get((AUTHOR, "PLANTED"), []) == []
     assert second.user == AUTHOR
+
+
+def test_a_stranger_cannot_ask_in_a_devices_name(author: Phone, second: Phone, log_key: bytes) -> None:
+    """A request by somebody else that names a verified device of the person's own is none."""
+    compared(author, second)
+    settle(author, second)
+    request(author, "m.cross_signing.master", "AUTHOR2", sender=CORRESPONDENT)
+    assert author.records.items("secret-asked", dict) == []
+    assert answers(second) == 0
+    assert log_key
+
+
+def test_only_the_device_that_was_asked_can_answer(directory: Directory, author: Phone, second: Phone) -> None:
+    """Another owner-signed device of the same person presses no secrets upon one that asked somebody else."""
+    third = Phone(directory, AUTHOR, "AUTHOR3", identity=seeds(author))
+    with second.records.step():
+        second.engine.secrets.want(author.peer)
+    second.know(AUTHOR)
+    third.know(AUTHOR)
+    (log_request,) = [
+        name for name, wanted in second.records.items(WANTED, Wanted) if wanted.name == "org.paraph.log_key"
+    ]
+    send_secret(third, second, log_request)
+    assert second.records.get(LOG_KEY, "self", bytes) is None
+    author.know(AUTHOR)
+    send_secret(author, second, log_request)
+    assert second.records.get(LOG_KEY, "self", bytes) == bytes(32)
+
+
+def send_secret(sender: Phone, to: Phone, request_id: str) -> None:
+    claim = sender.engine.claim([to.peer], sender.now)
+    assert claim is not None
+    sender.post(claim)
+    with sender.records.step():
+        sealed = sender.engine.olm.encrypt(
+            to.peer, "m.secret.send", {"request_id": request_id, "secret": b64(bytes(32))}
+        )
+    to.directory.push(AUTHOR, to.engine.device_id, {"sender": AUTHOR, "type": "m.room.encrypted", "content": sealed})
+    to.sync()
+
+
+def test_a_device_that_changes_before_it_is_signed_is_not(directory: Directory, author: Phone, second: Phone) -> None:
+    """What is signed is what was compared: keys that the server swaps in between get no signature."""
+    mine, theirs = shown(author, second)
+    act(author, mine, mine.confirm)
+    act(second, theirs, theirs.confirm)
+    directory.device_keys[AUTHOR]["AUTHOR2"] = Phone(Directory(), AUTHOR, "AUTHOR2").directory.device_keys[AUTHOR][
+        "AUTHOR2"
+    ]
+    author.sync()
+    assert mine.phase == Phase.DONE
+    identity = author.engine.identity
+    assert identity is not None
+    made = directory.device_keys[AUTHOR]["AUTHOR2"]["signatures"][AUTHOR]
+    assert identity.self_signing.key_id not in made
+
+
+def test_a_new_device_vouches_for_itself_alone(author: Phone, second: Phone) -> None:
+    """It was shown a master key by the server, and does not pass that on as if it had compared it."""
+    mine, theirs = shown(author, second)
+    act(second, theirs, theirs.confirm)
+    assert list(queued(author, "mac")["mac"]) == ["ed25519:AUTHOR2"]
+    assert mine.code is not None
 
 
 def test_seeds_that_do_not_make_the_identity_are_dropped(author: Phone, second: Phone) -> None:

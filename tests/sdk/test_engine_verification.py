@@ -8,9 +8,10 @@ import pytest
 
 from paraph.protocol.base64 import b64
 from paraph.sdk.engine.verification import CancelCode, Phase
+from paraph.sdk.engine.verification.model import Side
 from paraph.sdk.engine.verification.verifications import MAX_OPEN_EACH
 from tests.sdk.comparing import act, asked, compared, queued, say, settle, shown, shown_without_news
-from tests.sdk.directory import AUTHOR, CORRESPONDENT, STRANGER, Directory, Phone
+from tests.sdk.directory import AUTHOR, CORRESPONDENT, ROOM, STRANGER, Directory, Phone
 
 TEN_MINUTES = 600_000
 
@@ -180,6 +181,31 @@ def test_a_wrong_mac_ends_it(author: Phone, correspondent: Phone, change: Any) -
     assert mine.cancelled.code == "m.key_mismatch"
     assert not verified(author, CORRESPONDENT)
     assert AUTHOR not in author.directory.cross_signing[CORRESPONDENT]["master_keys"]["signatures"]
+
+
+def test_a_device_has_to_vouch_for_its_own_key(directory: Directory, author: Phone) -> None:
+    """A mac over the master key alone says nothing about the device that sends it, not even among one's own."""
+    second = Phone(directory, AUTHOR, "AUTHOR2", identity=False)
+    second.know(AUTHOR)
+    mine, theirs = shown(second, author)
+    us = author.engine.trust.ours()
+    master = {key_id: key for key_id, key in us.keys.items() if key_id != "ed25519:AUTHOR1"}
+    macs = theirs._exchange.macs(Side(us.user_id, us.device_id, master), second.engine.trust.ours(), theirs.txn_id)
+    say(second, AUTHOR, "mac", **macs, transaction_id=mine.txn_id)
+    assert mine.cancelled is not None
+    assert mine.cancelled.code == "m.key_mismatch"
+
+
+def test_another_device_cannot_begin(author: Phone, correspondent: Phone) -> None:
+    """The comparison is with the device that accepted, and no other of the same person."""
+    mine, theirs = asked(author, correspondent)
+    act(correspondent, theirs, theirs.accept)
+    author.sync()
+    queued(correspondent, "start")["from_device"] = "AUTHOR9"
+    correspondent.sync()
+    assert theirs.cancelled is not None
+    assert theirs.cancelled.code == "m.unexpected_message"
+    assert mine.code is None
 
 
 def test_an_invented_identity_is_found_out(directory: Directory, author: Phone) -> None:
@@ -383,3 +409,62 @@ def test_a_start_out_of_nowhere_is_answered(author: Phone) -> None:
         "reason": "there is no such verification here",
         "transaction_id": "lost",
     }
+
+
+# In a room
+
+ASKING = "$asking"
+
+
+def in_room(phone: Phone, sender: str, kind: str, event_id: str = "$next", age: int = 0, **content: Any) -> None:
+    """The room brings the phone a message of this family."""
+    event_type = f"m.key.verification.{kind}"
+    if kind == "request":
+        event_type, content = "m.room.message", content | {"msgtype": event_type, "methods": ["m.sas.v1"]}
+    else:
+        content |= {"m.relates_to": {"rel_type": "m.reference", "event_id": ASKING}}
+    with phone.records.step():
+        phone.engine.verifications.receive_in_room(
+            ROOM, event_id, sender, event_type, content, phone.now - age, phone.now
+        )
+
+
+def requests(phone: Phone) -> list[str]:
+    return [flow.txn_id for flow in phone.engine.verifications.open()]
+
+
+def test_a_request_in_a_room_is_for_whom_it_names(author: Phone) -> None:
+    """Others in the room, old messages and one's own words are no requests to this device."""
+    in_room(author, CORRESPONDENT, "request", "$a", to=STRANGER, from_device="C")
+    in_room(author, AUTHOR, "request", "$b", to=AUTHOR, from_device="A")
+    in_room(author, CORRESPONDENT, "request", "$c", age=TEN_MINUTES + 1, to=AUTHOR, from_device="C")
+    assert requests(author) == []
+    in_room(author, CORRESPONDENT, "request", ASKING, to=AUTHOR, from_device="C")
+    assert requests(author) == [ASKING]
+
+
+def test_nobody_else_in_the_room_can_answer(author: Phone) -> None:
+    """A third member's messages about a verification of two change nothing."""
+    with author.records.step():
+        mine = author.engine.verifications.requested_in_room(ROOM, ASKING, CORRESPONDENT, author.now)
+    in_room(author, STRANGER, "ready", from_device="S", methods=["m.sas.v1"])
+    in_room(author, STRANGER, "cancel", code="m.user", reason="no")
+    assert mine.phase == Phase.REQUESTED
+    in_room(author, CORRESPONDENT, "ready", from_device="C", methods=["m.sas.v1"])
+    assert mine.phase == Phase.STARTED
+    (note,) = author.engine.verifications.room_notes()
+    assert (note.room_id, note.event_type) == (ROOM, "m.key.verification.start")
+    assert note.content["m.relates_to"] == {"rel_type": "m.reference", "event_id": ASKING}
+    in_room(author, CORRESPONDENT, "ready", from_device="SLOWER", methods=["m.sas.v1"])
+    assert mine.phase == Phase.STARTED
+
+
+@pytest.mark.parametrize("kind", ["ready", "cancel"])
+def test_another_device_of_hers_takes_the_request(author: Phone, kind: str) -> None:
+    """What she accepts or declines elsewhere is not asked for here any more."""
+    in_room(author, CORRESPONDENT, "request", ASKING, to=AUTHOR, from_device="C")
+    in_room(author, AUTHOR, kind, from_device="AUTHOR2", methods=["m.sas.v1"])
+    assert requests(author) == []
+    assert author.engine.verifications.room_notes() == []
+    in_room(author, CORRESPONDENT, "request", ASKING, to=AUTHOR, from_device="C")
+    assert requests(author) == []

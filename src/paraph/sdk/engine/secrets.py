@@ -163,7 +163,7 @@ class Secrets:
     def _peer(self, asked: Asked) -> Peer | None:
         """The device that asks, if it may have this person's secrets."""
         own = self._users.get(self._account.user_id)
-        device = None if own is None or own.blocked else own.device(asked.device_id)
+        device = None if own is None else own.device(asked.device_id)
         if device is None or not device.owner_signed or device.gone or device.changed:
             return None
         return device.peer
