@@ -58,8 +58,8 @@ from paraph.server.media.service import Media
 from paraph.server.messenger import http as messenger_http
 from paraph.server.messenger.core import Hooks
 from paraph.server.messenger.push.delivery import Delivery
-from paraph.server.messenger.reading import parse_token
 from paraph.server.messenger.service import Messenger
+from paraph.server.messenger.tokens import Token
 from paraph.server.metrics import Metrics
 from paraph.server.outgoing.sender import Sender
 from paraph.server.storage import Database, QueueFull, StorageError, Transaction, guarding, migrate
@@ -232,7 +232,7 @@ class Server:
             *messenger_http.endpoints(self.messenger, self.settings.base_url),
             *accounts_http.endpoints(self.accounts),
             *support_http.endpoints(self.settings.support_contact, self.settings.support_page),
-            *devices_http.endpoints(self.devices, self.accounts, parse_token),
+            *devices_http.endpoints(self.devices, self.accounts, lambda text: Token.parse(text).lists),
             *backup_http.endpoints(self.backups),
             *media_http.endpoints(self.media),
             *previews.endpoints(),

@@ -147,6 +147,33 @@ async def test_a_change_beyond_the_window_comes_later(home: Home) -> None:
     assert await changed(home.position, home.position) == []
 
 
+async def test_long_device_lists_come_in_parts(home: Home) -> None:
+    """With a limit the window ends where there are enough people; from its end on come the others, none twice."""
+    author = await home.person("author")
+    mates = [await home.person(f"mate{number}") for number in range(5)]
+    home.rooms = [{author.user_id, *(mate.user_id for mate in mates)}]
+    since = home.position
+    for mate in mates[:3]:
+        await mate.publish()
+
+    def meet(tx: Transaction) -> None:
+        home.devices.lists.note_shared(tx, author.user_id, mates[3].user_id)
+        home.devices.lists.note_left(tx, author.user_id, mates[4].user_id)
+
+    await home.database.write(meet)
+    names = [mate.user_id for mate in mates]
+    told: list[tuple[list[str], list[str]]] = []
+    reached = since
+    while reached < home.position:
+        part = await author.part(since, lists_since=reached, lists_limit=2)
+        told.append((part.changed, part.left))
+        assert part.lists_upto > reached
+        reached = part.lists_upto
+    assert told == [(names[:2], []), (names[2:4], []), ([], names[4:])]
+    whole = await author.part(since, lists_limit=5)
+    assert (whole.changed, whole.left, whole.lists_upto) == (names[:4], names[4:], home.position)
+
+
 async def test_joining_and_leaving_show_on_both_sides(home: Home) -> None:
     """Who meets in a room looks at each other's devices; who shares no room any more is left."""
     author, mate, third = [await home.person(name) for name in ("author", "mate", "third")]

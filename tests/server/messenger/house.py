@@ -35,6 +35,7 @@ class Part:
 
     to_device: list[Any] = field(default_factory=list)
     to_device_upto: int = 0
+    lists_upto: int = 0
     changed: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     one_time_key_counts: dict[str, int] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class FakeDevices:
 
     def __init__(self) -> None:
         self.queued: dict[tuple[str, str], list[tuple[int, Any]]] = {}
+        self.changes: list[tuple[int, str]] = []
         self.counts: dict[str, int] = {"signed_curve25519": 50}
         self.asked = 0
         self.acknowledged: list[tuple[str, str, int]] = []
@@ -60,14 +62,20 @@ class FakeDevices:
         *,
         to_device_since: int | None = None,
         limit: int | None = None,
+        lists_since: int | None = None,
+        lists_limit: int | None = None,
     ) -> Part:
         """What was queued in (since, upto], at most `limit` messages."""
         self.asked += 1
         after = since if to_device_since is None else to_device_since
+        begun = since if lists_since is None else lists_since
+        changes = [found for found in self.changes if begun < found[0] <= upto][:lists_limit]
         queued = [found for found in self.queued.get((user_id, device_id), []) if after < found[0] <= upto][:limit]
         return Part(
             to_device=[content for _, content in queued],
             to_device_upto=queued[-1][0] if limit is not None and len(queued) == limit else upto,
+            changed=[name for _, name in changes],
+            lists_upto=changes[-1][0] if lists_limit is not None and len(changes) == lists_limit else upto,
             one_time_key_counts=dict(self.counts),
             unused_fallback_key_types=["signed_curve25519"],
         )

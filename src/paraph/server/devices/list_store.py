@@ -9,9 +9,9 @@ def put_change(tx: Transaction, user_id: str, position: int) -> None:
     tx.run(sql.put_change, {"user_id": user_id, "position": position})
 
 
-def changes(tx: Transaction, since: int, upto: int) -> set[str]:
-    """Everybody whose last change lies in (since, upto]."""
-    return {row[0] for row in tx.rows(sql.changes, {"since": since, "upto": upto})}
+def changes(tx: Transaction, since: int, upto: int) -> dict[str, int]:
+    """Everybody whose last change lies in (since, upto], and where."""
+    return {row[0]: row[1] for row in tx.rows(sql.changes, {"since": since, "upto": upto})}
 
 
 def newest_change(tx: Transaction) -> int:
@@ -25,10 +25,10 @@ def put_notice(tx: Transaction, user_id: str, other: str, parted: bool, position
     tx.run(sql.put_notice, {"user_id": user_id, "other": other, "parted": int(parted), "position": position})
 
 
-def notices(tx: Transaction, user_id: str, since: int, upto: int) -> list[tuple[str, bool]]:
-    """(other, parted) for the notices to a person in (since, upto]."""
+def notices(tx: Transaction, user_id: str, since: int, upto: int) -> list[tuple[str, bool, int]]:
+    """(other, parted, position) for the notices to a person in (since, upto]."""
     rows = tx.rows(sql.notices, {"user_id": user_id, "since": since, "upto": upto})
-    return [(other, bool(parted)) for other, parted in rows]
+    return [(other, bool(parted), position) for other, parted, position in rows]
 
 
 def newest_notice(tx: Transaction, user_id: str) -> int:

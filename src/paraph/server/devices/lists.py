@@ -1,6 +1,7 @@
 """Device lists: telling each person whose devices to look at again, and whose no longer."""
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,6 +17,14 @@ MAX_REMEMBERED = 100_000
 _CHANGED, _NOTICE = "devices.changed", "devices.notice"
 _changed = msgspec.json.Decoder(tuple[int, list[str]])
 _noticed = msgspec.json.Decoder(tuple[int, str])
+
+
+class ListsPart(NamedTuple):
+    """Whom to look at again and whom to forget, both sorted, as far as `upto`."""
+
+    changed: list[str]
+    left: list[str]
+    upto: int
 
 
 class DeviceLists:
@@ -77,22 +86,30 @@ class DeviceLists:
                 self.note_left(tx, user_id, other)
                 self.note_left(tx, other, user_id)
 
-    def changes(self, tx: Transaction, user_id: str, since: int, upto: int) -> tuple[list[str], list[str]]:
-        """Whom to look at again and whom to forget, for the window (since, upto]; both sorted."""
-        changed, left = self._changed(tx, user_id, since, upto), set[str]()
-        for other, parted in self._notices(tx, user_id, since, upto):
-            (left if parted else changed).add(other)
-        return sorted(changed), sorted(left)
+    def changes(self, tx: Transaction, user_id: str, since: int, upto: int, limit: int | None = None) -> ListsPart:
+        """Whom to look at again and whom to forget, for the window (since, upto], or less if they are too many."""
+        changed, left = self._changed(tx, user_id, since, upto), dict[str, int]()
+        for other, parted, position in self._notices(tx, user_id, since, upto):
+            told = left if parted else changed
+            told[other] = max(position, told.get(other, 0))
+        positions = sorted((*changed.values(), *left.values()))
+        end = positions[limit - 1] if limit is not None and len(positions) > limit else upto
+        return ListsPart(
+            sorted(name for name, at in changed.items() if at <= end),
+            sorted(name for name, at in left.items() if at <= end),
+            end,
+        )
 
-    def _changed(self, tx: Transaction, user_id: str, since: int, upto: int) -> set[str]:
+    def _changed(self, tx: Transaction, user_id: str, since: int, upto: int) -> dict[str, int]:
         if self._newest_change is None:
             self._newest_change = list_store.newest_change(tx)
         if self._newest_change <= since:
-            return set()
+            return {}
         found = list_store.changes(tx, since, upto)
-        return found & (self._shares_room(tx, user_id) | {user_id}) if found else found
+        sharers = self._shares_room(tx, user_id) | {user_id} if found else set[str]()
+        return {name: position for name, position in found.items() if name in sharers}
 
-    def _notices(self, tx: Transaction, user_id: str, since: int, upto: int) -> list[tuple[str, bool]]:
+    def _notices(self, tx: Transaction, user_id: str, since: int, upto: int) -> list[tuple[str, bool, int]]:
         newest = self._newest_notice.get(user_id)
         if newest is None:
             newest = list_store.newest_notice(tx, user_id)

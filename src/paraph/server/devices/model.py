@@ -123,7 +123,7 @@ class DevicesSyncPart:
     """What a sync says about devices, for one device and the window (since, upto].
 
     `to_device_upto` is how far `to_device` reaches: `upto`, unless a limit cut it short; only up to there may the next
-    sync token acknowledge.
+    sync token acknowledge. So is `lists_upto` for `changed` and `left`.
     """
 
     to_device: list[dict[str, Any]]
@@ -132,6 +132,7 @@ class DevicesSyncPart:
     one_time_key_counts: dict[str, int]
     unused_fallback_key_types: list[str]
     to_device_upto: int
+    lists_upto: int
 
     @property
     def has_news(self) -> bool:

@@ -146,7 +146,7 @@ INSERT INTO devices_changes (user_id, position) VALUES (:user_id, :position)
 ON CONFLICT (user_id) DO UPDATE SET position = excluded.position;
 
 -- name: changes
-SELECT user_id FROM devices_changes WHERE position > :since AND position <= :upto;
+SELECT user_id, position FROM devices_changes WHERE position > :since AND position <= :upto;
 
 -- name: newest_change
 SELECT COALESCE(MAX(position), 0) FROM devices_changes;
@@ -156,7 +156,7 @@ INSERT INTO devices_notices (user_id, other, parted, position) VALUES (:user_id,
 ON CONFLICT (user_id, other) DO UPDATE SET parted = excluded.parted, position = excluded.position;
 
 -- name: notices
-SELECT other, parted FROM devices_notices WHERE user_id = :user_id AND position > :since AND position <= :upto;
+SELECT other, parted, position FROM devices_notices WHERE user_id = :user_id AND position > :since AND position <= :upto;
 
 -- name: newest_notice
 SELECT COALESCE(MAX(position), 0) FROM devices_notices WHERE user_id = :user_id;

@@ -193,7 +193,7 @@ class Devices:
         """Whom to look at again and whom to forget, for the window (since, upto]."""
         if max(since, upto) > self._database.position:  # tokens of another process, which is ahead for a moment
             await self._database.write(lambda _tx: None)
-        return await self._database.read(lambda tx: self.lists.changes(tx, user_id, since, upto))
+        return (await self._database.read(lambda tx: self.lists.changes(tx, user_id, since, upto)))[:2]
 
     def upload_keys(
         self,
@@ -283,24 +283,28 @@ class Devices:
         *,
         to_device_since: int | None = None,
         limit: int | None = None,
+        lists_since: int | None = None,
+        lists_limit: int | None = None,
     ) -> DevicesSyncPart:
         """What a sync of this device says for the window (since, upto]; `since` 0 is a first sync.
 
         Every waiting message is given, unless `limit` says how many at most; a caller that limits must put
-        `to_device_upto` into its token, give it back as `to_device_since`, and acknowledge that one.
+        `to_device_upto` into its token, give it back as `to_device_since`, and acknowledge that one. So it is with the
+        device lists: with `lists_limit` they may reach to `lists_upto` only, which comes back as `lists_since`.
         """
         after = since if to_device_since is None else to_device_since
         waiting = self._to_device.waiting(tx, user_id, device_id, after, upto, limit)
-        changed, left = self.lists.changes(tx, user_id, since, upto)
+        lists = self.lists.changes(tx, user_id, since if lists_since is None else lists_since, upto, lists_limit)
         counts = self._one_time.counts(tx, user_id, device_id)
         cut = limit is not None and len(waiting) == limit
         return DevicesSyncPart(
             [message.event() for message in waiting],
-            changed,
-            left,
+            lists.changed,
+            lists.left,
             counts.one_time,
             counts.unused_fallback,
             waiting[-1].position if cut else upto,
+            lists.upto,
         )
 
 

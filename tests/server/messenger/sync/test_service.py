@@ -10,8 +10,10 @@ from urllib.parse import quote
 import pytest
 
 from paraph.server.messenger.rooms import Rooms
+from paraph.server.messenger.sliding import extensions
 from paraph.server.messenger.sync import service
-from tests.server.messenger.house import Device, House, house
+from tests.server.messenger.house import SERVER, Device, House, house
+from tests.server.messenger.sliding_client import Connection
 from tests.support.databases import runs_writes_once
 
 
@@ -326,6 +328,35 @@ async def test_many_messages_to_a_device_come_in_parts(home: House, monkeypatch:
     assert "to_device" not in await author.next()
     first_position = home.devices.queued[author.user_id, "A"][2][0]
     assert (author.user_id, "A", first_position) in home.devices.acknowledged
+
+
+@runs_writes_once
+async def test_long_device_lists_come_in_parts(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer names a bounded number of people, in turn; who is met in a room meanwhile is named in her turn, too."""
+    monkeypatch.setattr(service, "MAX_DEVICE_LISTS", 3)
+    monkeypatch.setattr(extensions, "MAX_DEVICE_LISTS", 3)
+    author, friend = home.device("author"), home.device("friend")
+    room = await author.create(preset="public_chat")
+    await author.next()
+    sliding = Connection(author)
+    await sliding.next(extensions={"e2ee": {"enabled": True}})
+    names = [f"@person{number}:{SERVER}" for number in range(5)] + [friend.user_id]
+    await friend.call("POST", f"/join/{quote(room)}", {})
+
+    def change(tx: Any) -> None:
+        home.devices.changes = [(tx.next_position(), name) for name in names]
+        tx.after_commit(lambda: home.messenger.devices_changed([author.user_id], home.devices.changes[-1][0]))
+
+    await home.messenger.core.database.write(change)
+    first = await author.next(timeout=20_000)
+    assert first["device_lists"] == {"changed": names[:3], "left": []}
+    assert _timeline(first, room)
+    second = await author.next(timeout=20_000)
+    assert second["device_lists"]["changed"] == sorted(names[3:])
+    assert (await author.next(timeout=1)).get("device_lists") is None
+    told = [(await sliding.next(20_000))["extensions"]["e2ee"]["device_lists"]["changed"] for _ in range(2)]
+    assert told == [names[:3], names[3:]]
+    assert "device_lists" not in (await sliding.next())["extensions"]["e2ee"]
 
 
 async def test_stopping_wakes_every_long_poll(home: House) -> None:

@@ -40,6 +40,7 @@ class Progress:
     """Where one answer has brought a connection, beside its rooms."""
 
     position: int = 0
+    lists: int = 0
     typing: dict[str, int] = field(default_factory=dict)
 
 

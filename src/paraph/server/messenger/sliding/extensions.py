@@ -18,7 +18,7 @@ from paraph.server.messenger.sliding.model import Extensions, OfRooms, ToDevice
 from paraph.server.messenger.sliding.rooms import Span
 from paraph.server.messenger.sync.rooms import receipts, typing
 from paraph.server.messenger.sync.sections import Raw
-from paraph.server.messenger.sync.service import DevicesForSync, data_event
+from paraph.server.messenger.sync.service import MAX_DEVICE_LISTS, DevicesForSync, data_event
 from paraph.server.messenger.typing import Typing
 from paraph.server.messenger.views import View
 from paraph.server.storage import Transaction
@@ -71,8 +71,8 @@ class ExtensionsBuilder:
     ) -> tuple[dict[str, Any], bool, Progress]:
         """The extensions' parts, whether any of them is news, and how far they have come."""
         found: dict[str, Any] = {}
-        now = Progress(span.upto, dict(before.typing) if before is not None else {})
-        news = self._add_devices(tx, asked, view, span, found)
+        now = Progress(span.upto, span.upto, dict(before.typing) if before is not None else {})
+        news = self._add_devices(tx, asked, view, span, before, now, found)
         if asked.account_data.enabled:
             news |= self._add_account_data(tx, asked.account_data, view, span, seen, found)
         if asked.receipts.enabled:
@@ -83,7 +83,16 @@ class ExtensionsBuilder:
 
     # Devices
 
-    def _add_devices(self, tx: Transaction, asked: Extensions, view: View, span: Span, found: dict[str, Any]) -> bool:
+    def _add_devices(
+        self,
+        tx: Transaction,
+        asked: Extensions,
+        view: View,
+        span: Span,
+        before: Progress | None,
+        now: Progress,
+        found: dict[str, Any],
+    ) -> bool:
         if not asked.to_device.enabled and not asked.e2ee.enabled:
             return False
         since, person = to_device_since(asked.to_device), span.person
@@ -95,6 +104,8 @@ class ExtensionsBuilder:
             span.upto,
             to_device_since=min(since, span.upto) if asked.to_device.enabled else span.upto,
             limit=min(asked.to_device.limit, MAX_TO_DEVICE),
+            lists_since=span.upto if before is None else before.lists,
+            lists_limit=MAX_DEVICE_LISTS,
         )
         news = False
         if asked.to_device.enabled:
@@ -106,6 +117,7 @@ class ExtensionsBuilder:
             changed, left = list(part.changed), list(part.left)
             if span.since is not None and (changed or left):
                 found["e2ee"]["device_lists"] = {"changed": changed, "left": left}
+                now.lists = min(part.lists_upto, span.upto)
                 news = True
             device = view.device(person.device_id)
             news |= device.counts is not None and device.counts != counts

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -50,6 +50,8 @@ COUNTS_KEPT = 5.0
 """Seconds for which a device's key counts are answered from memory."""
 MAX_TO_DEVICE = 100
 """Messages to a device in one answer; further ones follow with the next."""
+MAX_DEVICE_LISTS = 1_000
+"""People in the device lists of one answer; further ones follow with the next."""
 
 
 class DevicesSyncPart(Protocol):
@@ -76,6 +78,11 @@ class DevicesSyncPart(Protocol):
         ...
 
     @property
+    def lists_upto(self) -> int:
+        """How far these lists reach: less than the answer if there are more people than fit."""
+        ...
+
+    @property
     def one_time_key_counts(self) -> dict[str, int]:
         """Unclaimed one-time keys by algorithm."""
         ...
@@ -99,8 +106,12 @@ class DevicesForSync(Protocol):
         *,
         to_device_since: int | None = None,
         limit: int | None = None,
+        lists_since: int | None = None,
+        lists_limit: int | None = None,
     ) -> DevicesSyncPart:
-        """The device's share of (since, upto], with at most `limit` messages from `to_device_since` on."""
+        """The device's share of (since, upto], with at most `limit` messages from `to_device_since` on, and so with
+        the device lists.
+        """
         ...
 
     async def acknowledge(self, user_id: str, device_id: str, upto: int) -> None:
@@ -182,7 +193,7 @@ class Sync:
         self._add_typing(view, window, rooms)
         await self._add_counts(view, window, rooms)
         reached, counts_changed = await self._add_devices(view, window, asked.since, answer)
-        answer.next_batch = str(Token(window.upto, reached))
+        answer.next_batch = str(reached)
         if rooms.join or rooms.invite or rooms.leave or rooms.knock:
             answer.rooms = rooms
         await self._add_presence(view, window, answer)
@@ -295,13 +306,13 @@ class Sync:
 
     async def _add_devices(
         self, view: View, window: Window, since: Token | None, answer: SyncAnswer
-    ) -> tuple[int, bool]:
-        """Add what the devices room knows; how far its messages reach, and whether the key counts are news."""
+    ) -> tuple[Token, bool]:
+        """Add what the devices room knows; how far the answer reaches, and whether the key counts are news."""
         person, upto = window.person, window.upto
         device = view.device(person.device_id)
-        before, now, reached = device.counts, asyncio.get_running_loop().time(), upto
+        before, now, reached = device.counts, asyncio.get_running_loop().time(), Token(upto, upto, upto)
         known = before is not None and device.counts_at >= view.devices_at and now < device.counts_until
-        if not known or since is None or since.to_device < view.devices_at:
+        if not known or since is None or since.behind < view.devices_at:
             part = await self._core.database.read(
                 lambda tx: self._devices.sync_part(
                     tx,
@@ -311,15 +322,20 @@ class Sync:
                     upto,
                     to_device_since=0 if since is None else min(since.to_device, upto),
                     limit=MAX_TO_DEVICE,
+                    lists_since=upto if since is None else min(since.lists, upto),
+                    lists_limit=MAX_DEVICE_LISTS,
                 )
             )
             device.counts = (dict(part.one_time_key_counts), list(part.unused_fallback_key_types))
             device.counts_at, device.counts_until = upto, now + COUNTS_KEPT
             if part.to_device:
                 answer.to_device = ToDevice(list(part.to_device))
-                reached = min(part.to_device_upto, upto)
-                device.unacknowledged = reached
+                reached = replace(reached, to_device=min(part.to_device_upto, upto))
+                device.unacknowledged = reached.to_device
             if since is not None:
+                reached = replace(reached, lists=min(part.lists_upto, upto))
+                if reached.lists < upto:  # who was met or left in a room is named by the devices room too, in its turn
+                    window.met, window.parted = set(), set()
                 window.met.update(part.changed)
                 window.parted.update(part.left)
         if device.counts is not None:
