@@ -1,5 +1,6 @@
 """What a person's complete history shows: three verdicts for each partner, and by name everything that does not fit."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +10,6 @@ from typing import Any
 from paraph.audit.opened import OpenedEntry
 from paraph.audit.statement import ProvenTree
 from paraph.audit.verdict import Outcome
-from paraph.protocol.entry import ACCESS_KINDS
 from paraph.protocol.limits import DAY_MS, DISPOSAL_GRACE_MS, MERGE_DELAY_MS
 
 OUTSIDE = "outside the API: nothing that anyone could prove"
@@ -58,7 +58,11 @@ class CouldOpen:
 
 @dataclass(frozen=True)
 class DidOpen:
-    """The second verdict: what the partner did through the API. `missing` of `recorded` leaves are not in the list."""
+    """The second verdict: what the partner did through the API. `missing` of `recorded` leaves are not in the list.
+
+    `accesses` gave it something, from `first` to `last`; `drafts` and `deletes` are records of what it proposed or
+    took away, each step of a draft being one.
+    """
 
     accesses: int
     messages: int
@@ -67,6 +71,8 @@ class DidOpen:
     purposes: tuple[str, ...]
     first: int | None
     last: int | None
+    drafts: int
+    deletes: int
     missing: int
     recorded: int
 
@@ -221,15 +227,16 @@ def _could_open(entries: Iterable[OpenedEntry]) -> CouldOpen:
     return CouldOpen(len(shares), len(sessions), tuple(sorted({room for room, _ in sessions})), *_span(shares))
 
 
-def _did_open(entries: Iterable[OpenedEntry], missing: int, recorded: int) -> DidOpen:
-    done = [entry for entry in entries if entry.kind in ACCESS_KINDS and entry.kind != "disposal"]
-    read = [entry for entry in done if entry.kind == "access"]
+def _did_open(entries: Sequence[OpenedEntry], missing: int, recorded: int) -> DidOpen:
+    kinds = Counter(entry.kind for entry in entries)
+    read = [entry for entry in entries if entry.kind == "access"]
     messages = {event for entry in read for event in entry.body.get("event_ids", ())}
     files = {file for entry in read for file in entry.body.get("media_ids", ())}
     listed = (room for entry in read for room in entry.body.get("room_ids", ()))
     rooms = tuple(sorted({*(entry.body["room_id"] for entry in read if "room_id" in entry.body), *listed}))
     purposes = tuple(sorted({entry.body["purpose"] for entry in read}))
-    return DidOpen(len(done), len(messages), len(files), rooms, purposes, *_span(done), missing, recorded)
+    acts = kinds["draft"], kinds["delete"]
+    return DidOpen(len(read), len(messages), len(files), rooms, purposes, *_span(read), *acts, missing, recorded)
 
 
 def _span(entries: Sequence[OpenedEntry]) -> tuple[int | None, int | None]:

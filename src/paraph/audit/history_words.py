@@ -37,6 +37,8 @@ def verdicts(partner: PartnerHistory, report: HistoryReport) -> Iterator[tuple[s
         yield "did open", f"{_opened(partner)}; complete and proven up to {moment(report.until)}"
     else:
         yield "did open", f"{_opened(partner)}, as far as the records hold"
+    if did.drafts or did.deletes:
+        yield "did besides", f"{counted(did.drafts, 'record')} of drafts, {did.deletes} of deletes"
     if did.accesses:
         yield "deleted", _deleted(partner)
     yield "outside", OUTSIDE

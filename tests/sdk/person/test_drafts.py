@@ -52,6 +52,9 @@ async def test_a_draft_becomes_the_authors_message_when_she_seals_it(tmp_path: P
         assert kinds.count("draft") == 2
         history = await here.author.history()
         assert history.complete
+        (partner,) = history.report.partners
+        assert (partner.did_open.drafts, partner.did_open.deletes) == (2, 0)
+        assert partner.did_open.accesses == kinds.count("access")
         assert await waiting(here.author) == []
 
 
