@@ -20,7 +20,11 @@ from tests.server.messenger.house import Device, House, house
 pytestmark = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
 
 _json = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 2**70) | st.floats() | st.text(max_size=6),
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=6),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
