@@ -97,6 +97,7 @@ TABLE: dict[str, Row] = {
     f"POST {INBOX}/drafts": Row(About.GRANT, strangers=(403, "forbidden")),
     f"GET {INBOX}/drafts/{{draft_id}}": Row(About.ACT, refused=NO_DRAFT),
     "GET /oauth/grants/{grant_id}": Row(About.OPEN, refused=(404, "invalid_request")),
+    f"POST {INBOX}/disposals": Row(About.ACT, refused=NO_GRANT, strangers=(403, "forbidden")),
     # What follows changes something, and is called last.
     f"DELETE {INBOX}/drafts/{{draft_id}}": Row(About.ACT, refused=NO_DRAFT),
     f"POST {INBOX}/rooms/{{room_id}}/messages/{{event_id}}/delete": Row(About.ROOM, no_verb=(403, "not-granted")),

@@ -45,6 +45,7 @@ class Case:
     ids: dict[str, str]
     device: dict[str, Any]
     draft: dict[str, Any] | None = None
+    disposal: dict[str, Any] | None = None
     tokens: dict[Token, tuple[Partner, str]] = field(default_factory=dict)
 
     def body(self, endpoint: str) -> dict[str, Any]:
@@ -57,6 +58,7 @@ class Case:
             "POST /inbox/v1/webhooks": {"url": "http://somewhere.example/"},
             "POST /inbox/v1/claim-keys": named,
             "POST /inbox/v1/drafts": {"draft": self.draft},
+            "POST /inbox/v1/disposals": {"disposal": self.disposal},
         }
         end = {"ending": self.ending} if endpoint.endswith("/end") else {"purpose": PURPOSE}
         return bodies.get(endpoint, end)
@@ -224,6 +226,16 @@ class World:
                 tx.run("UPDATE consent_tokens SET expires = 1 WHERE token_hash = :hash", {"hash": one})
 
         await self.here.server.database.write(write)
+        for case in self.cases.values():
+            case.disposal = self._disposal(case)
+
+    def _disposal(self, case: Case) -> dict[str, Any]:
+        """The partner's word, of now, that what it opened under the grant is deleted."""
+        now, partner = self.here.now(), case.partner
+        named = {"grant_id": case.ids["grant_id"], "partner": partner.slug, "device_id": partner.device_id}
+        counts = dict.fromkeys(("accesses", "messages", "keys"), 0)
+        said = {"type": "org.paraph.disposal", "opened_before": now, "created": now}
+        return partner.engine.account.signed({**named, **counts, **said})
 
     async def _agree(self, partner: Partner, verbs: list[str]) -> None:
         here = self.here
