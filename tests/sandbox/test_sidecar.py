@@ -88,10 +88,10 @@ def test_a_program_in_another_language(sandbox: RunningSandbox, tmp_path: Path) 
     with run(sandbox.file("sidecar")) as sidecar:
         command = [node, str(tmp_path / "first.mjs"), sidecar.url, str(sidecar.file)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as program:
-            sandbox.say('I could watch "Metropolis" again tonight.')
+            sandbox.say('I could watch "Stalker" again tonight.')
             printed, _ = program.communicate(timeout=60)
     assert program.returncode == 0
-    assert any("Metropolis" in line for line in printed.splitlines())
+    assert any("Stalker" in line for line in printed.splitlines())
     assert printed.splitlines()[-1] == "the draft was sealed"
 
 
