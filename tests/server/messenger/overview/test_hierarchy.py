@@ -50,7 +50,8 @@ async def test_a_space_is_walked_depth_first(home: House) -> None:
     assert (root["name"], root["room_type"], root["join_rule"]) == ("Culture", "m.space", "public")
     assert [child["state_key"] for child in root["children_state"]] == [inner, plays, films, odd]
     child = root["children_state"][0]
-    assert set(child) == {"content", "sender", "state_key", "type", "origin_server_ts"}
+    assert set(child) == {"content", "sender", "state_key", "type", "origin_server_ts", "room_id"}
+    assert child["room_id"] == top
     assert page["rooms"][2]["children_state"] == []
 
 
@@ -63,7 +64,9 @@ async def test_the_walk_can_be_narrowed(home: House) -> None:
     await _link(author, top, films, order="b")
     await _link(author, inner, songs, suggested=True)
     assert _ids(await _tree(author, top, max_depth=0)) == [top]
-    assert _ids(await _tree(author, top, max_depth=1)) == [top, inner, films]
+    shallow = await _tree(author, top, max_depth=1)
+    assert _ids(shallow) == [top, inner, films]
+    assert [child["state_key"] for child in shallow["rooms"][1]["children_state"]] == [songs]  # told, not walked
     assert _ids(await _tree(author, top, suggested_only="true")) == [top, inner, songs]
     first = await _tree(author, top, limit=3)
     assert _ids(first) == [top, inner, songs]

@@ -127,19 +127,21 @@ class _Walking:
         if len(self.page.rooms) == self._limit:
             self.page.next_batch = _token(self._walk, self._met)
             return
-        children = _children(room, self._walk, node)
+        children = _children(room, self._walk)
         self._met += 1
         if self._met > self._walk.shown:
             self.page.rooms.append(_shown(room, children))
+        if node.depth == self._walk.max_depth:
+            return
         new = [str(child.state_key) for child in children if child.state_key not in self._seen]
         new = new[: MAX_ROOMS - len(self._seen)]
         self._seen.update(new)
         self._ahead += [_Node(child, node.depth + 1) for child in reversed(new)]
 
 
-def _children(room: Room, walk: Walk, node: _Node) -> list[Event]:
-    """The room's links to its children, in their order; none where the walk goes no deeper."""
-    if _content(room, "m.room.create").get("type") != SPACE or node.depth == walk.max_depth:
+def _children(room: Room, walk: Walk) -> list[Event]:
+    """The room's links to its children, in their order; whoever walks no deeper sees them all the same."""
+    if _content(room, "m.room.create").get("type") != SPACE:
         return []
     found: list[tuple[tuple[bool, str, int, str], Event]] = []
     for (kind, child), event in room.state.items():
@@ -170,8 +172,8 @@ def _shown(room: Room, children: list[Event]) -> HierarchyRoom:
 
 
 def _child(event: Event) -> bytes:
-    """Stripped state with its time, which children are ordered by."""
-    return b'%b,"origin_server_ts":%d}' % (events.stripped(event)[:-1], event.ts)
+    """Stripped state with its time, which children are ordered by, and the space that the link stands in."""
+    return b'%b,"origin_server_ts":%d,"room_id":%b}' % (events.stripped(event)[:-1], event.ts, encode(event.room_id))
 
 
 def _token(walk: Walk, shown: int) -> str:
