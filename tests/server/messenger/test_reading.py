@@ -76,6 +76,9 @@ async def test_anybody_reads_a_room_that_is_open(home: House) -> None:
     closed = await put_state(author, room, "m.room.history_visibility", {"history_visibility": "shared"})
     assert await _seen(stranger, room) == ["M_FORBIDDEN"]
     assert outcome(await _event(stranger, room, said)) == "M_NOT_FOUND"
+    for event_id in (said, "$none"):  # as in /messages: a stranger is told that she is one, and nothing of the event
+        around = await stranger.call("GET", f"{room_path(room)}/context/{event_id}")
+        assert (around.status, outcome(around)) == (403, "M_FORBIDDEN")
     assert closed["event_id"] in await _seen(author, room)
 
 
@@ -215,6 +218,8 @@ async def test_members_as_of_a_moment_and_by_kind(home: House) -> None:
 
     both = {author.user_id, friend.user_id}
     assert await members() == both
+    timeline = (await author.sync())["rooms"]["join"][room]["timeline"]
+    assert await members(at=timeline["prev_batch"]) == {author.user_id}  # from before the room's first event
     assert await members(at=before) == {author.user_id}
     assert await members(at=joined, membership="join") == both
     assert await members(membership="leave") == {friend.user_id}

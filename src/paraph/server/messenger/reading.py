@@ -82,10 +82,13 @@ class Reading:
             sight, upto = self.sight(tx, room_id, user_id)
         except MatrixError:
             raise not_found(f"there is no event {event_id[:80]} that you may see") from None
+        return self._in_sight(tx, room_id, event_id, sight, upto), sight, upto
+
+    def _in_sight(self, tx: Transaction, room_id: str, event_id: str, sight: Sight, upto: int) -> Event:
         found = self._core.store.event(tx, room_id, event_id)
         if found is None or found.position > upto or not sight.sees(found):
             raise not_found(f"there is no event {event_id[:80]} that you may see")
-        return found, sight, upto
+        return found
 
     async def event(self, person: PersonPrincipal, room_id: str, event_id: str) -> tuple[Event, Sight]:
         """One event; raises M_NOT_FOUND if there is none that the person may see."""
@@ -145,10 +148,15 @@ class Reading:
     async def context(
         self, person: PersonPrincipal, room_id: str, event_id: str, limit: int, wanted: PageFilter = EVERYTHING
     ) -> Context:
-        """An event and its surroundings; raises M_NOT_FOUND if there is none that the person may see."""
+        """An event and its surroundings.
+
+        Raises M_FORBIDDEN for strangers, whether there is such an event or not, and M_NOT_FOUND if there is none that
+        the person may see.
+        """
 
         def read(tx: Transaction) -> Context:
-            found, sight, upto = self._event(tx, room_id, person.user_id, event_id)
+            sight, upto = self.sight(tx, room_id, person.user_id)
+            found = self._in_sight(tx, room_id, event_id, sight, upto)
             look = self._look(tx, room_id, person, sight, wanted)
             half, at = limit // 2, found.position
             before = self._backwards(look, at - 1, 0, half) if half else Page(sight, [], at - 1, at - 1)
@@ -194,13 +202,21 @@ class Reading:
 
         def read(tx: Transaction) -> list[Event]:
             _, upto = self.sight(tx, room_id, person.user_id)
-            state = self._core.store.state_at(tx, room_id, upto if at is None else min(at, upto))
-            return [event for event in state if event.type == MEMBER]
+            return self._members_at(tx, room_id, upto if at is None else min(at, upto))
 
         await self._core.reach(at or 0)
         found = await self._core.look(read)
         kept = [(event, event.content.get("membership")) for event in found]
         return [event for event, kind in kept if wanted in (None, kind) and kind != unwanted]
+
+    def _members_at(self, tx: Transaction, room_id: str, upto: int) -> list[Event]:
+        """The membership events as of `upto`; of the time before the room had any, whoever made it joining.
+
+        The token of a timeline that holds the whole room (`prev_batch`) is from before its first event.
+        """
+        found = [event for event in self._core.store.state_at(tx, room_id, upto) if event.type == MEMBER]
+        first = self._core.store.events_forwards
+        return found or [event for event in first(tx, room_id, 0, END, 2) if event.type == MEMBER]
 
     async def joined_members(self, person: PersonPrincipal, room_id: str) -> dict[str, dict[str, Any]]:
         """Display name and avatar of each joined member; for joined members only."""
