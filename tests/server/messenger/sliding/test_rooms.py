@@ -13,6 +13,9 @@ from paraph.server.messenger.sliding.http import STABLE
 from tests.server.messenger.acts_sync import act, ignore, put_state, rename, say
 from tests.server.messenger.house import Device, House
 from tests.server.messenger.sliding_client import EVERYTHING, Connection, rooms_list
+from tests.support.databases import runs_writes_once
+
+pytestmark = runs_writes_once
 
 _MEMBERS = [["m.room.member", "$LAZY"]]
 

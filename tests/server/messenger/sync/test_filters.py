@@ -10,6 +10,9 @@ import pytest
 from paraph.server.messenger.sync import parts
 from tests.server.messenger.acts_sync import act, ids, put_state, rename, say, section, wanting
 from tests.server.messenger.house import House
+from tests.support.databases import runs_writes_once
+
+pytestmark = runs_writes_once
 
 _STATE = {"types": ["org.example.state"]}
 

@@ -7,6 +7,9 @@ import pytest
 from paraph.server.messenger.rooms import Rooms
 from tests.server.messenger.acts_sync import act, members, put_state, rename, say, section, wanting
 from tests.server.messenger.house import Device, House
+from tests.support.databases import runs_writes_once
+
+pytestmark = runs_writes_once
 
 _LAZY = wanting(timeline={"limit": 10}, state={"lazy_load_members": True})
 _REDUNDANT = wanting(timeline={"limit": 10}, state={"lazy_load_members": True, "include_redundant_members": True})

@@ -10,6 +10,9 @@ import pytest
 from paraph.server.messenger.rooms import Rooms
 from tests.server.messenger.acts_sync import act, ids, ignore, put_state, rename, say, section, wanting
 from tests.server.messenger.house import Device, House
+from tests.support.databases import runs_writes_once
+
+pytestmark = runs_writes_once
 
 _JOINED = [{"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "joined"}}]
 _LEFT = wanting(include_leave=True)
