@@ -43,9 +43,11 @@ async def test_devices_are_listed_with_all_their_fields(home: Home) -> None:
 
 
 async def test_a_device_is_renamed(home: Home) -> None:
-    """Its owner changes the name; a login on it without a name keeps it; nobody else's devices are reached."""
+    """Its owner changes the name; a login or a change without a name keeps it; no other's devices are reached."""
     author, other = await home.person("author"), await home.person("other", "THEIRS")
     await author("PUT", "/devices/PHONE", {"display_name": "Pocket"})
+    assert await author("PUT", "/devices/PHONE", {}) == {}
+    refused(await author.ask("PUT", "/devices/THEIRS", {}), 404, "M_NOT_FOUND")
     again = await home.another(author, "PHONE")
     assert (await again("GET", "/devices/PHONE"))["display_name"] == "Pocket"
     for person, device_id in ((other, "PHONE"), (again, "THEIRS"), (again, "GONE")):

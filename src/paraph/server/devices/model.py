@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 Document = dict[str, Any]
 """A JSON object that somebody signed; kept whole, since the signature covers members that we do not know."""
@@ -46,9 +46,9 @@ class ToDeviceBody(Struct, frozen=True):
 
 
 class DeviceUpdate(Struct, frozen=True):
-    """The body of PUT /devices/{id}."""
+    """The body of PUT /devices/{id}; a name that is not given stays as it is."""
 
-    display_name: str | None = None
+    display_name: str | UnsetType | None = UNSET
 
 
 class DeviceDeletion(Struct, frozen=True):

@@ -97,8 +97,11 @@ class Devices:
 
         return await self._database.read(read)
 
-    async def rename(self, user_id: str, device_id: str, display_name: str | None) -> None:
-        """Give a device another name; raises M_NOT_FOUND or M_INVALID_PARAM."""
+    async def rename(self, user_id: str, device_id: str, display_name: str | msgspec.UnsetType | None) -> None:
+        """Give a device another name, if one is given; raises M_NOT_FOUND or M_INVALID_PARAM."""
+        if isinstance(display_name, msgspec.UnsetType):
+            await self.device(user_id, device_id)
+            return
         checked_display_name(display_name)
 
         def write(tx: Transaction) -> None:

@@ -252,7 +252,7 @@ async def test_receipts_and_markers(home: House) -> None:
 
 
 async def test_typing_wakes_and_ends(home: House) -> None:
-    """Others learn that somebody types, once, and that it ended, be it by word or by time."""
+    """Others learn that somebody types, once or when they begin anew, and that it ended, by word or by time."""
     author, friend = home.device("author"), home.device("friend")
     room = await author.create(friend)
     for device in (author, friend):
@@ -267,6 +267,8 @@ async def test_typing_wakes_and_ends(home: House) -> None:
     assert (await friend.call("PUT", path, {"typing": True, "timeout": 20_000})).status == 200
     assert await waiting == [{"type": "m.typing", "content": {"user_ids": [friend.user_id]}}]
     assert "rooms" not in await author.next()
+    anew = (await author.sync())["rooms"]["join"][room]["ephemeral"]["events"]
+    assert anew == [{"type": "m.typing", "content": {"user_ids": [friend.user_id]}}]
     await friend.call("PUT", path, {"typing": False})
     assert await told() == [{"type": "m.typing", "content": {"user_ids": []}}]
     await friend.call("PUT", path, {"typing": True, "timeout": 20})

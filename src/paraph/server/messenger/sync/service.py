@@ -284,7 +284,8 @@ class Sync:
     def _add_typing(self, view: View, window: Window, rooms: RoomSections) -> None:
         told, plan = view.device(window.person.device_id).typing, window.plan
         for room_id, change in view.typing.items():
-            if told.get(room_id) == change or not _is_joined(view, room_id) or room_id not in plan.rooms:
+            is_old = window.since is not None and told.get(room_id) == change
+            if is_old or not _is_joined(view, room_id) or room_id not in plan.rooms:
                 continue
             told[room_id] = change
             now = self._typing.in_room(room_id)
