@@ -81,7 +81,7 @@ async def test_openid_is_for_oneself_only(home: House) -> None:
     await home.sign_up("stranger")
     path = openid("@stranger:test")
     refused(await home.client.post(path, json={}, headers=bearer(made["access_token"])), 403, "M_FORBIDDEN")
-    refused(await home.client.get(WHO), 400, "M_MISSING_PARAM")
+    refused(await home.client.get(WHO), 401, "M_MISSING_TOKEN")
     refused(await home.client.get(WHO, params={"access_token": made["access_token"]}), 401, "M_UNKNOWN_TOKEN")
 
 

@@ -1,6 +1,6 @@
 """Tokens that live for minutes: for another device of the same person, and for telling a third party who she is."""
 
-from paraph.server.accounts.errors import interactive, missing
+from paraph.server.accounts.errors import interactive
 from paraph.server.accounts.model import AuthBody
 from paraph.server.accounts.service import Accounts
 from paraph.server.accounts.short_tokens import LIFETIMES_MS, LOGIN, OPENID
@@ -69,7 +69,7 @@ class _Tokens:
         """Server-Server API, "OpenID"; the one request of that API which this server answers."""
         token = request.query().get("access_token")
         if token is None:
-            raise missing(["access_token"])
+            raise MatrixError(401, "M_MISSING_TOKEN", "the query lacks access_token, the OpenID token")
         user_id = await self._accounts.short_tokens.holder(token, OPENID)
         if user_id is None:
             raise MatrixError(401, "M_UNKNOWN_TOKEN", "this OpenID token is unknown, or has expired")
