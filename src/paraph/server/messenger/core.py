@@ -157,8 +157,11 @@ class Core:
 
     async def _load_view(self, user_id: str) -> View:
         def load(tx: Transaction) -> None:
-            rooms, ignored = self.store.memberships_of(tx, user_id), self.store.ignored(tx, user_id)
-            tx.after_commit(lambda: self.views.install(user_id, rooms, self.database.position, ignored))
+            rooms, forgotten = self.store.memberships_of(tx, user_id), self.store.forgotten_by(tx, user_id)
+            ignored = self.store.ignored(tx, user_id)
+            tx.after_commit(
+                lambda: self.views.install(user_id, View(rooms, self.database.position, ignored, forgotten))
+            )
 
         while (view := self.views.used(user_id)) is None:  # a full memory may have let go of it again
             await self.database.write(load)

@@ -67,6 +67,9 @@ SET membership = excluded.membership, position = excluded.position, forgotten = 
 -- name: memberships_of
 SELECT room_id, membership, position FROM memberships WHERE user_id = :user_id AND forgotten = 0;
 
+-- name: forgotten_by
+SELECT room_id, membership, position FROM memberships WHERE user_id = :user_id AND forgotten = 1;
+
 -- name: membership
 SELECT membership, position FROM memberships WHERE user_id = :user_id AND room_id = :room_id AND forgotten = 0;
 

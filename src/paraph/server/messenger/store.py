@@ -172,6 +172,11 @@ class Store:
         rows = tx.rows(self._sql.memberships_of, {"user_id": user_id})
         return {room_id: Membership(membership, position) for room_id, membership, position in rows}
 
+    def forgotten_by(self, tx: Transaction, user_id: str) -> dict[str, Membership]:
+        """What a person was last to every room that she has forgotten."""
+        rows = tx.rows(self._sql.forgotten_by, {"user_id": user_id})
+        return {room_id: Membership(membership, position) for room_id, membership, position in rows}
+
     def membership(self, tx: Transaction, user_id: str, room_id: str) -> Membership | None:
         """A person's membership in one room; None if never there, or forgotten."""
         row = tx.row(self._sql.membership, {"user_id": user_id, "room_id": room_id})

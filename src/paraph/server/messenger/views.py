@@ -31,7 +31,8 @@ class View:
     """One person. `recent` maps rooms to their last change above `floor`, oldest change first.
 
     `ignored` are the people whom she ignores; `presence` numbers the last change of each person's whom she meets here,
-    the oldest first.
+    the oldest first. `forgotten` are rooms that she left and took off her list: a device that was away is told that
+    she left, and nothing of the room since.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class View:
         "devices",
         "devices_at",
         "floor",
+        "forgotten",
         "ignored",
         "newest",
         "presence",
@@ -47,8 +49,15 @@ class View:
         "typing",
     )
 
-    def __init__(self, rooms: dict[str, Membership], floor: int, ignored: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        rooms: dict[str, Membership],
+        floor: int,
+        ignored: frozenset[str] = frozenset(),
+        forgotten: dict[str, Membership] | None = None,
+    ) -> None:
         self.ignored = ignored
+        self.forgotten = forgotten or {}
         self.presence: dict[str, int] = {}
         self.rooms = rooms
         self.floor = self.newest = floor
@@ -108,11 +117,9 @@ class Views:
             self._held.move_to_end(user_id)
         return view
 
-    def install(
-        self, user_id: str, rooms: dict[str, Membership], floor: int, ignored: frozenset[str] = frozenset()
-    ) -> None:
+    def install(self, user_id: str, loaded: View) -> None:
         """Keep a freshly loaded view, unless another load was faster."""
-        self._held.setdefault(user_id, View(rooms, floor, ignored))
+        self._held.setdefault(user_id, loaded)
         if len(self._held) > self._max:
             self._held.popitem(last=False)
 
@@ -123,10 +130,13 @@ class Views:
     def set_membership(self, user_id: str, room_id: str, membership: Membership | None) -> None:
         """What a person is to a room from now on; None for a room off her list."""
         view = self._held.get(user_id)
-        if view is not None and membership is None:
-            view.rooms.pop(room_id, None)
-        elif view is not None and membership is not None:
+        if view is None:
+            return
+        if membership is not None:
             view.rooms[room_id] = membership
+            view.forgotten.pop(room_id, None)
+        elif (known := view.rooms.pop(room_id, None)) is not None:
+            view.forgotten[room_id] = known
 
     def joined(self, room_id: str) -> list[str]:
         """The people in memory who are joined to a room. Looks at all of them: for rooms that are not in memory."""

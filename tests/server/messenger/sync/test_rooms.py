@@ -36,6 +36,28 @@ async def test_left_rooms_are_told_once_or_when_asked_for(home: House) -> None:
     assert "rooms" not in await friend.sync(**_LEFT)
 
 
+@pytest.mark.parametrize("held", [True, False], ids=["in memory", "loaded again"])
+async def test_a_forgotten_room_is_seen_to_be_left(home: House, held: bool) -> None:
+    """Another device, which did not leave and forget it, is told that it was left; once back, the room is there."""
+    author, friend = home.device("author"), home.device("friend")
+    room = await author.create(friend)
+    since = (await friend.next())["next_batch"]
+    await act(friend, room, "leave")
+    await act(friend, room, "forget")
+    await say(author, room, 1)
+    if not held:
+        home.messenger.core.views.clear()
+    told = await friend.next()
+    assert ids(section(told, room, "leave")["timeline"]) != []
+    for full in ("true", "false"):
+        assert section(await friend.sync(since, full_state=full), room, "leave")
+    assert "rooms" not in await friend.next()
+    assert "rooms" not in await friend.sync(**_LEFT)
+    await act(author, room, "invite", user_id=friend.user_id)
+    again = (await friend.sync(since))["rooms"]
+    assert (list(again["invite"]), list(again["leave"])) == ([room], [])
+
+
 async def test_who_was_put_out_learns_of_it_on_a_first_sync(home: House) -> None:
     """A ban or a kick may have happened unseen, so it is told without being asked for."""
     author, friend = home.device("author"), home.device("friend")

@@ -219,10 +219,11 @@ class Sync:
         """Fill in what memory knows; returns the rooms that need the tables."""
         since, wanted = window.since, window.plan.rooms
         if since is None or since < view.floor or window.full_state:
-            return {room_id: there for room_id, there in view.rooms.items() if room_id in wanted}
+            rooms_known = view.rooms if since is None else view.forgotten | view.rooms
+            return {room_id: there for room_id, there in rooms_known.items() if room_id in wanted}
         slow: dict[str, Membership] = {}
         for room_id in view.changed_since(since):
-            membership = view.rooms.get(room_id)
+            membership = view.rooms.get(room_id) or view.forgotten.get(room_id)
             if membership is None or room_id not in wanted:
                 continue
             room = self._core.rooms.held(room_id) if window.plan.plain else None
