@@ -64,6 +64,10 @@ class Typing:
         """Who types in a room."""
         return list(self._rooms.get(room_id, ()))
 
+    def rooms(self) -> Iterable[str]:
+        """Where anybody types."""
+        return self._rooms.keys()
+
     def stop(self) -> None:
         """Forget everybody."""
         for there in self._rooms.values():

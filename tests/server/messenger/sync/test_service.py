@@ -278,6 +278,22 @@ async def test_typing_wakes_and_ends(home: House) -> None:
 
 
 @runs_writes_once
+async def test_a_first_sync_tells_who_types_already(home: House) -> None:
+    """Somebody who never synced before learns of it too, and when it ends; who begins later hears nothing of it."""
+    author, friend = home.device("author"), home.device("friend")
+    room = await author.create(friend)
+    path = f"/rooms/{quote(room)}/typing/{friend.user_id}"
+    await friend.call("PUT", path, {"typing": True})
+    for typing in ([friend.user_id], []):
+        told = (await author.next())["rooms"]["join"][room]["ephemeral"]["events"]
+        assert told == [{"type": "m.typing", "content": {"user_ids": typing}}]
+        await friend.call("PUT", path, {"typing": False})
+    tablet = home.device("author", "B")
+    assert (await tablet.next())["rooms"]["join"][room]["ephemeral"]["events"] == []
+    assert "rooms" not in await tablet.next()
+
+
+@runs_writes_once
 async def test_to_device_messages_wake_and_are_acknowledged(home: House) -> None:
     """The devices room wakes a sync; the next token acknowledges what was delivered, once."""
     author = home.device("author")

@@ -283,16 +283,18 @@ class Sync:
                 section.unread_thread_notifications = threads
 
     def _add_typing(self, view: View, window: Window, rooms: RoomSections) -> None:
-        told, plan = view.device(window.person.device_id).typing, window.plan
-        for room_id, change in view.typing.items():
-            is_old = window.since is not None and told.get(room_id) == change
-            if is_old or not _is_joined(view, room_id) or room_id not in plan.rooms:
+        """Who types, where that changed since the device was told; for one that begins anew, wherever anybody does."""
+        told, plan, anew = view.device(window.person.device_id).typing, window.plan, window.since is None
+        if anew:
+            told.update(view.typing)
+        changed = [room_id for room_id, change in view.typing.items() if told.get(room_id) != change]
+        for room_id in self._typing.rooms() if anew else changed:
+            if not _is_joined(view, room_id) or room_id not in plan.rooms:
                 continue
-            told[room_id] = change
-            now = self._typing.in_room(room_id)
-            if (now or window.since is not None) and plan.ephemeral.wants_type("m.typing", room_id):
+            told[room_id] = view.typing.get(room_id, 0)
+            if plan.ephemeral.wants_type("m.typing", room_id):
                 section = rooms.join.setdefault(room_id, _nothing(window))
-                section.ephemeral = Events([*section.ephemeral.events, typing(now)])
+                section.ephemeral = Events([*section.ephemeral.events, typing(self._typing.in_room(room_id))])
 
     async def _add_presence(self, view: View, window: Window, answer: SyncAnswer) -> None:
         device, plan = view.device(window.person.device_id), window.plan
