@@ -59,11 +59,13 @@ STAGES: dict[str, tuple[str, ...]] = {
     "batch: callers resume": ("paraph.server.storage.batches:Write.settle",),
     "publish and wake": ("paraph.server.messenger.core:Core.publish",),
     "sync: handler and query": (
-        "*paraph.server.messenger.http_client:_Client.sync",
-        "*paraph.server.messenger.personal:Personal.timeline_limit",
+        "*paraph.server.messenger.sync.http:_Sync.sync",
+        "*paraph.server.messenger.filters.service:Filters.plan",
     ),
     "sync: wait": ("*paraph.server.messenger.sync.service:Sync.answer",),
     "sync: build": ("*paraph.server.messenger.sync.service:Sync._build",),
+    "sync: unread": ("*paraph.server.messenger.push.service:Push.unread",),
+    "sync: presence": ("*paraph.server.messenger.sync.service:Sync._add_presence",),
     "sync: encode": ("paraph.server.messenger.sync.service:encode",),
 }
 
