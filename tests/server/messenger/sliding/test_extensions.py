@@ -131,6 +131,17 @@ async def test_typing(home: House) -> None:
     assert await told() == {}
 
 
+async def test_who_types_already_is_told_with_the_room(home: House) -> None:
+    """Also to somebody who connects for the first time, and once."""
+    author, friend = home.device("author"), home.device("friend")
+    room = await author.create(friend)
+    await friend.call("PUT", f"/rooms/{quote(room)}/typing/{friend.user_id}", {"typing": True})
+    client = Connection(author)
+    first = await client.next(lists={"all": rooms_list(0, 9)}, extensions={"typing": {"enabled": True}})
+    assert first["extensions"]["typing"]["rooms"][room]["content"] == {"user_ids": [friend.user_id]}
+    assert (await client.next())["extensions"]["typing"]["rooms"] == {}
+
+
 async def test_what_is_not_asked_for_is_not_told(home: House) -> None:
     """Without extensions there are none, and what this server does not know is passed over."""
     author = home.device("author")

@@ -169,7 +169,8 @@ class ExtensionsBuilder:
     def _add_typing(self, asked: OfRooms, view: View, seen: Seen, now: Progress, found: dict[str, Any]) -> bool:
         rooms = seen.of(asked)
         shown: dict[str, Raw] = {}
-        for room_id, change in view.typing.items():
+        changes = dict.fromkeys(rooms & seen.timelines.keys(), 0) | view.typing  # 0: begun before the view
+        for room_id, change in changes.items():
             if room_id in rooms and now.typing.get(room_id) != change:
                 people = self._typing.in_room(room_id)
                 if people or room_id in now.typing or room_id in seen.had:
