@@ -12,8 +12,6 @@ from urllib.parse import unquote
 
 from paraph.server.http.endpoint import Endpoint
 
-_OLDER = {"/_matrix/client/r0/": "/_matrix/client/v3/", "/_matrix/media/r0/": "/_matrix/media/v3/"}
-
 
 @dataclass(slots=True)
 class _Node:
@@ -65,8 +63,7 @@ class Router:
         values: list[str] = []
         node = self._find(self._root, raw_path.split("/"), 1, values)
         if node is None:
-            newer = _in_newer_words(raw_path)
-            return frozenset() if newer is None else self.match(method, newer)
+            return frozenset()
         found = node.endpoints.get(method)
         if found is None:
             return frozenset(node.endpoints)
@@ -89,10 +86,3 @@ class Router:
         if found is None:
             values.pop()
         return found
-
-
-def _in_newer_words(raw_path: str) -> str | None:
-    for older, newer in _OLDER.items():
-        if raw_path.startswith(older):
-            return newer + raw_path[len(older) :]
-    return None
