@@ -6,18 +6,20 @@ import pytest
 
 from tests.sandbox.support import RunningSandbox
 
+PARTNERS = [
+    "marquee=films",
+    "opus=music",
+    "scope=films",
+    "tempo=music",
+    "starter=films",
+    "newcomer=films",
+    "sidecar=films",
+]
+"""Marquee, Opus, Scope and Tempo are the tests' own; Starter, Newcomer and Sidecar run programs from the pages."""
+
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    """Marquee, Opus, Scope and Tempo are the tests' own; Starter, Newcomer and Sidecar run programs from the pages."""
-    partners = [
-        "marquee=films",
-        "opus=music",
-        "scope=films",
-        "tempo=music",
-        "starter=films",
-        "newcomer=films",
-        "sidecar=films",
-    ]
-    with RunningSandbox(tmp_path_factory.mktemp("sandbox") / "data", *partners) as running:
+    """It runs until the last test."""
+    with RunningSandbox(tmp_path_factory.mktemp("sandbox") / "data", *PARTNERS) as running:
         yield running

@@ -137,7 +137,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(root: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+async def stage(root: Path) -> AsyncIterator[Stage]:
     """Everything but the network between platform and people is real; time is the test's, for the witness as well."""
     data, port, clock = root / "data", free_port(), Clock()
     log = open_log(data, "localhost/log")
@@ -147,13 +147,12 @@ async def stage(root: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[St
     (root / "policy").write_text(f"log {vkey}\nwitness w {signer.verifier.vkey} http://127.0.0.1:{port}\nquorum w\n")
     made, store = folder.open_folder(root / "witness")
     witness = WitnessApplication(Witness(store, made, [note.Verifier.from_vkey(vkey)], lambda: clock.now // 1000))
-    monkeypatch.setattr("paraph.server.app.system_time", clock)
     setting = databases().setting(data / "paraph.db")
     settings = Settings(
         data=data, database=setting, registration="open", rate_limits=False, witnesses=str(root / "policy")
     )
     async with serving([witness], [port]):
-        server = build(settings)
+        server = build(settings, clock)
         await server.start()
         try:
             transport = httpx.ASGITransport(app=server.application)
@@ -169,7 +168,7 @@ async def test_a_read_that_is_never_logged_is_shown_to_strangers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dialect: str
 ) -> None:
     """The platform answers with a fitting receipt and keeps the read out of its log: the partner gets evidence."""
-    async with stage(tmp_path, monkeypatch) as here:
+    async with stage(tmp_path) as here:
         await here.author.send_text(here.room_id, "recorded")
         page = await here.read()
         assert [message.body for message in page.messages] == ["recorded"]
@@ -203,7 +202,7 @@ async def test_reads_stop_with_the_log_and_go_on_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dialect: str
 ) -> None:
     """No batch comes through: after the merge delay the partner is refused, and nothing is recorded about it."""
-    async with stage(tmp_path, monkeypatch) as here:
+    async with stage(tmp_path) as here:
         await here.author.send_text(here.room_id, "one")
         await here.read()
         await here.epoch()

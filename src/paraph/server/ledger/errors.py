@@ -33,12 +33,13 @@ class LogUnavailable(MatrixError):
 class LogNotFresh(MatrixError):
     """The log does not keep up with what is recorded, so nothing is read that would need a receipt."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, *, seconds: int = 5) -> None:
+        """`seconds`: after which to ask again."""
         super().__init__(
             503,
             "ORG_PARAPH_LOG_NOT_FRESH",
             f"reads wait until the log keeps up: {why}; nothing was read or recorded",
-            headers=((b"retry-after", b"5"),),
+            headers=((b"retry-after", b"%d" % seconds),),
         )
 
 

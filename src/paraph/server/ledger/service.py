@@ -13,7 +13,7 @@ from paraph.protocol.canonical import encode
 from paraph.protocol.identifiers import PLATFORM
 from paraph.server.http.errors import Overloaded
 from paraph.server.ledger import store
-from paraph.server.ledger.errors import LogUnavailable, MapNotKept, NoLogKey, StartRefused
+from paraph.server.ledger.errors import LogNotFresh, LogUnavailable, MapNotKept, NoLogKey, StartRefused
 from paraph.server.ledger.files import LogFolder
 from paraph.server.ledger.freshness import Freshness
 from paraph.server.ledger.key import load_log_key, load_receipt_key
@@ -78,6 +78,8 @@ class Ledger:
         self._watchers: dict[bytes, list[asyncio.Future[tuple[int, int] | None]]] = {}
         self._looks: set[asyncio.Task[None]] = set()
         self._stopped: str | None = None
+        self._naming_key: bytes | None = None
+        """Hash of the leaf that names the receipt key, until the log is seen to hold it."""
         self._stopping = False
         database.listen(_RECORDED, self._recorded)
         database.listen(PUBLISHED, self._published)
@@ -166,7 +168,15 @@ class Ledger:
         Raises LogNotFresh, or LogUnavailable where the log has stopped. The answer may be a second old.
         """
         self._check_open()
+        self._check_receipt_key(tx)
         self._freshness.check(tx)
+
+    def _check_receipt_key(self, tx: Transaction) -> None:
+        """A receipt says something only once the log names the key that signs it. Raises LogNotFresh."""
+        if self._naming_key is not None:
+            if store.leaf_index(tx, self._naming_key)[1] is None:
+                raise LogNotFresh("the record that names the receipt key waits for the log", seconds=1)
+            self._naming_key = None
 
     # -- recording, inside the caller's transaction --
 
@@ -259,12 +269,13 @@ class Ledger:
     async def record_platform(self, document: Mapping[str, Any]) -> None:
         """Publish what this platform is (docs/protocol.md section 10), if it changed."""
 
-        def record(tx: Transaction) -> None:
+        def record(tx: Transaction) -> bytes:
             newest = self.platform_record(tx)
             if newest is None or encode(newest["document"]) != encode(dict(document)):
-                self.record_public(tx, "platform", PLATFORM, document)
+                newest = self.record_public(tx, "platform", PLATFORM, document)
+            return leaf_hash(protocol.public_leaf("platform", PLATFORM, newest["ts"], newest["document"]))
 
-        await self._database.write(record)
+        self._naming_key = await self._database.write(record)
 
     async def integrated(self, wanted: bytes, timeout_ms: int) -> tuple[int, int] | None:
         """Leaf index and published size that covers it, for a leaf hash; None if unknown or not within the time."""
