@@ -54,23 +54,24 @@ check: $(READY) ## the whole gate: format, lint, types, layers, docs, tests, oth
 	@$(MAKE) --no-print-directory test-other-pythons
 
 .PHONY: test-other-pythons
-test-other-pythons: $(READY) ## the fast part on the newest Python here, the log and the documents on those between
-	@part=; for version in 3.13 3.12; do \
+test-other-pythons: $(READY) ## log, documents, SDK and storage on the newest Python here, log and documents on those between
+	@part='tests/tlog tests/protocol tests/audit tests/sdk tests/server/storage tests/server/accounts'; newest=yes; \
+	for version in 3.13 3.12; do \
 	  python=; for candidate in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python3; do \
 	    $$candidate -c '' 2>/dev/null && { python=$$candidate; break; }; done; \
 	  [ -n "$$python" ] || { echo "SKIPPED: the fast part on Python $$version (there is none here)"; continue; }; \
-	  $(MAKE) --no-print-directory other-python VERSION=$$version OTHER=$$python PART="$$part" || exit 1; \
-	  part='tests/tlog tests/protocol tests/audit'; \
+	  $(MAKE) --no-print-directory other-python VERSION=$$version OTHER=$$python PART="$$part" NEWEST=$$newest || exit 1; \
+	  part='tests/tlog tests/protocol tests/audit'; newest=; \
 	done
 
 .PHONY: other-python
 other-python:
-	@echo "the fast part on Python $(VERSION)$(if $(PART),: $(PART))"
+	@echo "the fast part of $(PART) on Python $(VERSION)"
 	@test -e .venv-$(VERSION)/.ready -a .venv-$(VERSION)/.ready -nt requirements/dev.txt \
 	    -a .venv-$(VERSION)/.ready -nt requirements/judges.txt \
 	  || { scripts/install .venv-$(VERSION) $(OTHER) $(ALL_REQUIREMENTS) && touch .venv-$(VERSION)/.ready; }
 	@.venv-$(VERSION)/bin/pytest -q $(PARALLEL) -m 'not slow' --hypothesis-profile=brief -p no:cacheprovider $(PART)
-	@$(if $(PART),,.venv-$(VERSION)/bin/pytest -q tests/tlog/test_demo_log.py -p no:cacheprovider)
+	@$(if $(NEWEST),.venv-$(VERSION)/bin/pytest -q tests/tlog/test_demo_log.py -p no:cacheprovider)
 
 .PHONY: bench
 bench: $(READY) ## what a message costs, beside a bare server in the same run

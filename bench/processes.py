@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bench.databases import SQLITE, Database
+from paraph.cli.processes import free_port
 
 READY_WITHIN = 20.0
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
@@ -113,14 +113,6 @@ def stat_fields(pid: int) -> list[str]:
 def cpu_ticks(pid: int) -> int:
     """utime + stime, and the same of children that have ended and been waited for."""
     return sum(int(field) for field in stat_fields(pid)[11:15])
-
-
-def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nothing listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def raise_file_limit() -> int:

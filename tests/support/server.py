@@ -6,13 +6,13 @@ import contextlib
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import TracebackType
 
+from paraph.cli.processes import free_port
 from tests.support.witness import witness_policy
 
 READY_WITHIN = 15.0
@@ -145,14 +145,6 @@ def environment(settings: dict[str, str | None]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PARAPH_")}
     given = {f"PARAPH_{name.upper()}": value for name, value in settings.items() if value is not None}
     return {**inherited, "PYTHONUNBUFFERED": "1", **given}
-
-
-def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nothing listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def answers(port: int) -> bool:

@@ -1,7 +1,9 @@
 """A platform and its witnesses as real processes: started, awaited, stopped. None of them outlives who started it."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -37,8 +39,17 @@ class WitnessesFailed(Exception):
     """A witness process did not come up; the message holds what it printed."""
 
 
+QUIET_PORTS = range(10_240, 32_768)
+
+
 def free_port() -> int:
-    """A TCP port of this machine that nobody listens on, for who has to be told it before the server starts."""
+    """A TCP port of this machine that nobody listens on, for who has to be told it before the server starts.
+
+    It lies below those that the system gives to outgoing connections, one of which could take it in the meantime.
+    """
+    for port in random.SystemRandom().sample(QUIET_PORTS, 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
