@@ -81,6 +81,10 @@ bench: $(READY) ## what a message costs, beside a bare server in the same run
 soak: $(READY) ## kill -9 under load, 50 times on each database
 	@PARAPH_KILLS=50 $(BIN)/pytest -q tests/server/test_durability.py --timeout 1800 $(ARGS)
 
+.PHONY: rehearse
+rehearse: $(READY) ## the tests of rooms with every write done twice; the gate does a quarter of these
+	@PARAPH_REHEARSE=1 $(BIN)/pytest -q $(PARALLEL) -k rehearsed $(ARGS)
+
 .PHONY: fuzz
 fuzz: $(READY) ## made-up requests at every endpoint of the people's API, 500 at each
 	@PARAPH_FUZZ=$${PARAPH_FUZZ:-500} $(BIN)/pytest -q tests/server/test_fuzz.py --timeout 7200 $(ARGS)
