@@ -102,8 +102,8 @@ async def test_the_others_grant_is_refused_like_one_that_there_is_not(two: Two) 
 
 async def test_the_others_keys_and_places_are_of_no_use(two: Two) -> None:
     """Key events of the other's device are refused; its place in a room opens nothing here."""
-    events = two.music._call("GET", "/inbox/v1/key-events", params={"device_id": two.films.device_id})
-    never = two.music._call("GET", "/inbox/v1/key-events", params={"device_id": "NEVERTHERE"})
+    events = two.music.auth.call("GET", "/inbox/v1/key-events", params={"device_id": two.films.device_id})
+    never = two.music.auth.call("GET", "/inbox/v1/key-events", params={"device_id": "NEVERTHERE"})
     assert await refusal(events) == await refusal(never) == (404, "no-such-device")
     place = (await two.films.messages(two.films_room, PURPOSE)).next
     assert place is not None

@@ -148,7 +148,7 @@ async def test_partner_learns_nothing_of_other_grants(scene: Scene) -> None:
     theirs = await scene.correspondent.send_text(scene.room_id, "a question")
     answer = {"msgtype": "m.text", "body": "an answer", "m.relates_to": {"m.in_reply_to": {"event_id": theirs}}}
     await scene.author.send(scene.room_id, "m.room.message", answer)
-    served = await scene.partner._call("GET", f"/inbox/v1/rooms/{quote(scene.room_id)}/messages?purpose={PURPOSE}")
+    served = await scene.partner.auth.call("GET", f"/inbox/v1/rooms/{quote(scene.room_id)}/messages?purpose={PURPOSE}")
     (event,) = served["messages"]
     assert set(event["content"]) == {"algorithm", "sender_key", "device_id", "session_id", "ciphertext"}
     await scene.partner.poll()

@@ -229,7 +229,7 @@ class Partner:
         since = self._records.get(SINCE, "since", str)
         if since is not None:
             params["since"] = since
-        answer = await self._call("GET", "/inbox/v1/key-events", params=params, wait_ms=timeout_ms)
+        answer = await self.auth.call("GET", "/inbox/v1/key-events", params=params, wait_ms=timeout_ms)
         events = [
             {"sender": e["sender"], "type": "m.room.encrypted", "content": e["content"]} for e in answer["events"]
         ]
@@ -413,15 +413,3 @@ class Partner:
             await self.prove_receipts()
         except SdkError as error:
             log.warning("the log cannot be asked about receipts now: %s", error)
-
-    async def _call(
-        self,
-        method: str,
-        url: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        params: Mapping[str, str | int] | None = None,
-        idempotent: bool | None = None,
-        wait_ms: int = 0,
-    ) -> dict[str, Any]:
-        return await self.auth.call(method, url, body, params=params, idempotent=idempotent, wait_ms=wait_ms)
